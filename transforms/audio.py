@@ -1,0 +1,157 @@
+"""Samples in and out: decoding with every check a source must pass, quantising, WAV headers."""
+
+import functools
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from transforms import storage
+from transforms.errors import SourceError, StorageError
+from transforms.ledger import crc32c
+from transforms.plan import MONO, WHOLE, Source
+
+Pcm = NDArray[np.int16]
+WAV_HEADER_BYTES = 44
+
+_SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
+_READ = "read"
+
+
+@dataclass
+class SourceReader:
+    """Reads sources of a plan from named roots and remembers what content they had.
+
+    Attributes:
+        roots: URL of each root by name.
+        rate_hz: the only rate accepted.
+        contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
+    """
+
+    roots: Mapping[str, str]
+    rate_hz: int
+    contents: dict[str, str] = field(default_factory=dict)
+
+    def url(self, source: Source) -> str:
+        """Returns the URL of a source."""
+        return storage.join(self.roots[source.root], source.path)
+
+    def content(self, source: Source) -> str:
+        """Reads a file only to tell its content: ``size-crc32c``, or ``missing``."""
+        try:
+            data = storage.read_bytes(self.url(source))
+        except StorageError:
+            return "missing"
+        return f"{len(data)}-{crc32c(data):08x}"
+
+    def read(self, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
+        """Decodes a source.
+
+        Args:
+            source: what to read.
+            at_most_samples: upper limit on what is read, for sources that follow the mixture.
+
+        Returns:
+            Shape (n,), float32 in -1..1 (16-bit samples divided by 32768).
+
+        Raises:
+            SourceError: missing, empty, not audio, truncated, silent, or of wrong rate or channels.
+        """
+        self.contents[source.name] = "missing"
+        try:
+            data = storage.read_bytes(self.url(source))
+        except StorageError as error:
+            reason = "no such file" if "no such file" in error.problem else error.problem
+            raise _unusable(source, reason, "restore the file or plan without it") from error
+        self.contents[source.name] = f"{len(data)}-{crc32c(data):08x}"
+        return self._decode(source, data, at_most_samples)
+
+    def _decode(self, source: Source, data: bytes, limit: int) -> NDArray[np.float32]:
+        if not data:
+            raise _unusable(source, "the file is empty (0 bytes)", "fetch it again")
+        wanted = source.length_samples if source.length_samples != WHOLE else limit
+        try:
+            with soundfile.SoundFile(BytesIO(data)) as file:
+                self._check_header(source, file)
+                if source.offset_samples:
+                    file.seek(source.offset_samples)
+                available = file.frames - source.offset_samples
+                count = available if wanted == WHOLE else min(wanted, available)
+                samples = file.read(count, dtype="float32")
+        except soundfile.LibsndfileError as error:
+            reason = f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
+            raise _unusable(source, reason, "fetch it again, or plan without it") from error
+        self._check_samples(source, samples, count)
+        return samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, max(source.channel, 0)])
+
+    def _check_header(self, source: Source, file: Any) -> None:
+        if file.samplerate != self.rate_hz:
+            reason = f"has {file.samplerate} Hz, wanted {self.rate_hz} Hz"
+            raise _unusable(source, reason, "resample the corpus to the wanted rate first")
+        if source.channel == MONO and file.channels != 1:
+            reason = f"has {file.channels} channels, wanted 1"
+            raise _unusable(source, reason, "make it mono, or name the channel in the plan")
+        if source.channel >= file.channels:
+            reason = f"has {file.channels} channels, the plan wants channel {source.channel}"
+            raise _unusable(source, reason, "name a channel that is there")
+        if file.frames == 0:
+            raise _unusable(source, "holds no samples", "fetch it again, or plan without it")
+        if _SHORT_DATA.search(file.extra_info):
+            raise _unusable(source, "is truncated: its header promises more samples", "fetch it again")
+        if source.offset_samples >= file.frames:
+            reason = f"has {file.frames} samples, the plan begins at {source.offset_samples}"
+            raise _unusable(source, reason, "plan again with the present files")
+
+    def _check_samples(self, source: Source, samples: NDArray[np.float32], count: int) -> None:
+        if len(samples) < count or len(samples) < source.length_samples:
+            wanted = max(count, source.length_samples)
+            reason = f"is truncated: {len(samples)} of {wanted} samples can be read"
+            raise _unusable(source, reason, "fetch it again")
+        if not samples.any():
+            raise _unusable(source, "is silent: every sample is zero", "replace it, or plan without it")
+
+
+def _unusable(source: Source, reason: str, remedy: str) -> SourceError:
+    return SourceError(source.name, _READ, reason, remedy)
+
+
+def quantise_floor(samples: NDArray[Any]) -> Pcm:
+    """Converts to 16 bit as libsndfile does with clipping: floor(rint(x * 2^31) / 2^16), limited.
+
+    Args:
+        samples: any shape, float32 or float64; full scale is -1..1, beyond it is clipped.
+
+    Returns:
+        Same shape, int16.
+    """
+    scaled = samples * samples.dtype.type(2.0**31)
+    np.rint(scaled, out=scaled)
+    scaled *= samples.dtype.type(2.0**-16)
+    np.floor(scaled, out=scaled)
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return scaled.astype(np.int16)
+
+
+QUANTISERS = {"floor": quantise_floor}
+
+
+@functools.lru_cache(maxsize=1024)
+def wav_header(frames: int, rate_hz: int) -> bytes:
+    """Returns the 44-byte RIFF header of a mono 16-bit PCM file with so many frames."""
+    size = 2 * frames
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate_hz, 2 * rate_hz, 2, 16, b"data", size,
+    )  # fmt: skip
+
+
+def decode_pcm(data: bytes) -> Pcm:
+    """Decodes a mono 16-bit WAV file's bytes. Raises soundfile.LibsndfileError."""
+    samples, _ = soundfile.read(BytesIO(data), dtype="int16")
+    return np.asarray(samples, dtype=np.int16)

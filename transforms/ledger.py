@@ -1,0 +1,182 @@
+"""The ledger: one file per shard that says what was made, and whose presence commits the shard.
+
+A ledger holds nothing but what follows from inputs and options, so equal runs make equal ledgers.
+Checksums are CRC-32C, which object stores list for their files and which TFRecord needs anyway.
+They find damage and change; they are no defence against forgery.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import google_crc32c
+
+from transforms.errors import StorageError
+from transforms.plan import Mixture, Part, Shard, Variant
+from transforms.rejects import Reject
+from transforms.storage import OWN_FOLDER, Buffer, OutputTree
+
+LEDGER_FORMAT = 1
+_FOLDER = f"{OWN_FOLDER}/ledger"
+
+
+def crc32c(data: Buffer) -> int:
+    """Returns the CRC-32C (Castagnoli) of some bytes."""
+    return int(google_crc32c.value(bytes(data) if isinstance(data, memoryview) else data))
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecord:
+    """What was made of an item at one rate and mode.
+
+    Attributes:
+        variant: rate and mode.
+        samples: length of every stream, at the variant's rate.
+        crc32c: checksum of each stream's 16-bit little-endian samples, by stream name.
+        snr_db: of each mixture type, the SNR of its components in order.
+    """
+
+    variant: Variant
+    samples: int
+    crc32c: Mapping[str, int]
+    snr_db: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """What was made of one mixture."""
+
+    id: str
+    variants: tuple[VariantRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that holds a whole shard: place in the output, size, CRC-32C of its bytes."""
+
+    path: str
+    size_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class ShardLedger:
+    """Everything that was made of one shard.
+
+    Attributes:
+        shard: the shard's name.
+        fingerprint: digest of the plan rows and options it was made from.
+        sources: content of every source used, ``size-crc32c`` or ``missing``, by source name.
+        items: the items written, in plan order.
+        rejects: the items not written, in plan order.
+        files: the files that hold the whole shard; files per item follow from ``items``.
+    """
+
+    shard: str
+    fingerprint: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[ItemRecord, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    files: tuple[WrittenFile, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Returns the ledger as canonical JSON: sorted keys, one line per item."""
+        head = {
+            "crc32c_of": "16-bit little-endian samples (items), bytes (files)",
+            "files": [dataclasses.asdict(file) for file in self.files],
+            "fingerprint": self.fingerprint,
+            "format": LEDGER_FORMAT,
+            "rejects": [dataclasses.asdict(reject) for reject in self.rejects],
+            "shard": self.shard,
+            "sources": dict(sorted(self.sources.items())),
+        }
+        items = ",\n".join(_compact(_item_to_json(item)) for item in self.items)
+        return f'{_compact(head)[:-1]},"items":[\n{items}\n]}}\n'.encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "ShardLedger":
+        """Reads what ``to_json`` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        fields = json.loads(data)
+        if fields["format"] != LEDGER_FORMAT:
+            raise ValueError(f"ledger format {fields['format']}, wanted {LEDGER_FORMAT}")
+        return cls(
+            shard=fields["shard"],
+            fingerprint=fields["fingerprint"],
+            sources=fields["sources"],
+            items=tuple(_item_from_json(item) for item in fields["items"]),
+            rejects=tuple(Reject(**reject) for reject in fields["rejects"]),
+            files=tuple(WrittenFile(**file) for file in fields["files"]),
+        )
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _item_to_json(item: ItemRecord) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "variants": [
+            {
+                "rate_hz": record.variant.rate_hz,
+                "mode": record.variant.mode,
+                "samples": record.samples,
+                "crc32c": record.crc32c,
+                "snr_db": record.snr_db,
+            }
+            for record in item.variants
+        ],
+    }
+
+
+def _item_from_json(fields: Mapping[str, Any]) -> ItemRecord:
+    return ItemRecord(
+        fields["id"],
+        tuple(
+            VariantRecord(
+                Variant(record["rate_hz"], record["mode"]),
+                record["samples"],
+                record["crc32c"],
+                record["snr_db"],
+            )
+            for record in fields["variants"]
+        ),
+    )
+
+
+def fingerprint(mixtures: Sequence[Mixture], *facts: Any) -> str:
+    """Returns the SHA-256 of plan rows and of every option that changes what is made of them."""
+    rows = [dataclasses.astuple(mixture) for mixture in mixtures]
+    text = json.dumps([LEDGER_FORMAT, rows, facts], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ledger_path(shard_name: str) -> str:
+    """Returns the place of a shard's ledger in an output."""
+    return f"{_FOLDER}/shard-{shard_name}.json"
+
+
+def write_ledger(tree: OutputTree, ledger: ShardLedger) -> None:
+    """Commits a shard. Raises StorageError."""
+    tree.write(ledger_path(ledger.shard), ledger.to_json())
+
+
+def read_ledger(tree: OutputTree, shard_name: str) -> ShardLedger | None:
+    """Reads a shard's ledger; None where there is none, or one that cannot be understood."""
+    try:
+        return ShardLedger.from_json(tree.read(ledger_path(shard_name)))
+    except (StorageError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_part(tree: OutputTree, part: Part, shard_count: int) -> Iterator[ShardLedger]:
+    """Reads the ledgers of all shards of a part, in order. Raises StorageError when one is missing."""
+    for index in range(shard_count):
+        name = Shard(part, index, shard_count).name
+        found = read_ledger(tree, name)
+        if found is None:
+            raise StorageError(tree.url(ledger_path(name)), "no readable ledger; run the same command again")
+        yield found

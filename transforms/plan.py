@@ -1,0 +1,310 @@
+"""The plan: what every mixture is made of, complete before anything is rendered.
+
+A ``Mixture`` names its sources with level, place and length; ``Part`` is one subset of one corpus;
+``RenderOptions`` says what a run makes of them. A stored plan is a Parquet file with one row per
+source, the rows of a mixture together, and one row group per shard, so that a worker reads its own
+shard's rows and nothing else.
+"""
+
+import dataclasses
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from transforms import storage
+from transforms.errors import UsageError
+
+PLAN_FORMAT = 1
+NOISE = "noise"
+MONO = -1
+WHOLE = -1
+
+LevelKind = Literal["gain"]
+Fit = Literal["pad", "loop"]
+Mode = Literal["min", "max"]
+Format = Literal["wav", "webdataset", "tfrecord"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+,=@-]*")
+LONGEST_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One signal of a mixture.
+
+    Attributes:
+        role: its name in the mixture: ``s1``, ``s2``, ..., ``noise``.
+        root: name of the corpus root its path belongs to, for instance ``librispeech``.
+        path: file below that root.
+        level_kind: how ``level`` is meant; ``gain`` is a linear factor.
+        level: the level.
+        fit: ``pad`` decides the mixture's length and is padded with zeros at its end; ``loop``
+            follows that length: cut, or repeated with cross-fades.
+        channel: channel to take, from 0; ``MONO`` demands a single-channel file.
+        offset_samples: first sample to read, at the source's rate.
+        length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` source: as many
+            as the mixture has).
+        speaker: the talker's id in its corpus, or empty.
+        sex: ``F``, ``M`` or empty.
+    """
+
+    role: str
+    root: str
+    path: str
+    level_kind: LevelKind = "gain"
+    level: float = 1.0
+    fit: Fit = "pad"
+    channel: int = MONO
+    offset_samples: int = 0
+    length_samples: int = WHOLE
+    speaker: str = ""
+    sex: str = ""
+
+    @property
+    def name(self) -> str:
+        """The source as messages and ledgers name it: ``root:path``."""
+        return f"{self.root}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """One item of a corpus: an id that is unique in its part, and the sources, noise last."""
+
+    id: str
+    sources: tuple[Source, ...]
+
+    @property
+    def speech(self) -> tuple[Source, ...]:
+        """The sources that are not noise, in order."""
+        return tuple(source for source in self.sources if source.role != NOISE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One subset of one corpus, planned, rendered and accounted for together.
+
+    Attributes:
+        recipe: name of the recipe, for instance ``librimix``.
+        corpus: the corpus, for instance ``Libri2Mix``.
+        subset: the subset, for instance ``train-100``.
+    """
+
+    recipe: str
+    corpus: str
+    subset: str
+
+    @property
+    def name(self) -> str:
+        """File-name safe name, unique in an output."""
+        return f"{self.corpus}-{self.subset}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Variant:
+    """One rate and length mode that a mixture is rendered at."""
+
+    rate_hz: int
+    mode: Mode
+
+    @property
+    def folder(self) -> str:
+        """The published folder name of the rate: ``wav8k`` for 8000 Hz (whole kHz)."""
+        return f"wav{self.rate_hz // 1000}k"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """What one run makes of a plan; everything here changes the bytes or the set of files.
+
+    Attributes:
+        rates_hz: output rates.
+        modes: length modes; ``min`` cuts to the shortest source, ``max`` pads to the longest.
+        types: the mixtures to write, by the recipe's names (``mix_clean``, ``mix_both``, ...).
+        formats: containers to write.
+        shard_size: mixtures per shard.
+    """
+
+    rates_hz: tuple[int, ...] = (8000, 16000)
+    modes: tuple[Mode, ...] = MODES
+    types: tuple[str, ...] = ()
+    formats: tuple[Format, ...] = ("wav",)
+    shard_size: int = 100
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All combinations of rate and mode, rates first, in the order given."""
+        return tuple(Variant(*pair) for pair in itertools.product(self.rates_hz, self.modes))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A unit of work: its part, its number in the part from 0, and how many the part has."""
+
+    part: Part
+    index: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """File-name safe name, unique in an output."""
+        return f"{self.part.name}-{self.index:06d}"
+
+
+def id_problem(mixture_id: str) -> str | None:
+    """Says why an id cannot name files, or returns None for a good one."""
+    if not _SAFE_ID.fullmatch(mixture_id) or ".." in mixture_id:
+        return "may hold letters, digits and . _ + , = @ - only, no '..', and begins with a letter or digit"
+    return f"is longer than {LONGEST_ID} characters" if len(mixture_id) > LONGEST_ID else None
+
+
+def mixture_problems(mixture: Mixture, roots: Iterable[str]) -> list[str]:
+    """Lists everything that forbids rendering a mixture: its id, paths, roots, roles, levels."""
+    problems = []
+    if problem := id_problem(mixture.id):
+        problems.append(f"id {mixture.id!r} {problem}")
+    known = set(roots)
+    for source in mixture.sources:
+        if source.root not in known:
+            problems.append(f"root {source.root!r} of {source.role} is not given (known: {sorted(known)})")
+        if not storage.is_safe_relative(source.path):
+            problems.append(f"path {source.path!r} of {source.role} must be relative and stay below its root")
+        if not abs(source.level) < float("inf"):
+            problems.append(f"level {source.level} of {source.role} is not a finite number")
+    roles = [source.role for source in mixture.sources]
+    if len(set(roles)) < len(roles):
+        problems.append(f"roles {roles} are not all different")
+    return problems
+
+
+_SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
+
+
+def _schema(part: Part, shard_count: int, mixture_count: int) -> Any:
+    import pyarrow as pa
+
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    columns = [pa.field("mixture_id", pa.string())]
+    for field in dataclasses.fields(Source):
+        columns.append(pa.field(field.name, kinds.get(cast(type, field.type), pa.string())))
+    facts = dataclasses.asdict(part) | {
+        "format": PLAN_FORMAT,
+        "shards": shard_count,
+        "mixtures": mixture_count,
+    }
+    return pa.schema(columns, metadata={f"mixtape.{key}": str(value) for key, value in facts.items()})
+
+
+def _row_group(schema: Any, mixtures: Sequence[Mixture]) -> Any:
+    import pyarrow as pa
+
+    rows = [(mixture.id, source) for mixture in mixtures for source in mixture.sources]
+    columns = [[mixture_id for mixture_id, _ in rows]]
+    columns += [[getattr(source, name) for _, source in rows] for name in _SOURCE_FIELDS]
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_plan(
+    tree: storage.OutputTree, path: str, part: Part, mixtures: Sequence[Mixture], *, shard_size: int
+) -> int:
+    """Stores a part's plan, one row group per shard, unless the same is there already.
+
+    Args:
+        tree: where to.
+        path: place in the tree, ending in ``.parquet``.
+        part: what the mixtures make up.
+        mixtures: in plan order.
+        shard_size: mixtures per shard.
+
+    Returns:
+        The number of shards.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    count = -(-len(mixtures) // shard_size)
+    schema = _schema(part, count, len(mixtures))
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
+        for first in range(0, len(mixtures), shard_size):
+            table = _row_group(schema, mixtures[first : first + shard_size])
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+    tree.write_if_changed(path, buffer.getvalue())
+    return count
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan on disk: what it is of, and how many shards and mixtures it has.
+
+    Attributes:
+        url: the Parquet file.
+        part: what the mixtures make up.
+        shard_count: row groups.
+        mixture_count: mixtures in all shards.
+    """
+
+    url: str
+    part: Part
+    shard_count: int
+    mixture_count: int
+
+    @classmethod
+    def open(cls, url: str) -> "StoredPlan":
+        """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
+        with _parquet(url) as file:
+            return cls._of(url, file.schema_arrow.metadata or {})
+
+    @classmethod
+    def _of(cls, url: str, metadata: dict[bytes, bytes]) -> "StoredPlan":
+        facts = {key.decode(): value.decode() for key, value in metadata.items()}
+        if facts.get("mixtape.format") != str(PLAN_FORMAT):
+            raise UsageError(
+                f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
+                "plan again with this version"
+            )
+        part = Part(*(facts[f"mixtape.{field.name}"] for field in dataclasses.fields(Part)))
+        return cls(url, part, int(facts["mixtape.shards"]), int(facts["mixtape.mixtures"]))
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards, in order."""
+        return [Shard(self.part, index, self.shard_count) for index in range(self.shard_count)]
+
+    def read_shard(self, index: int) -> list[Mixture]:
+        """Reads the mixtures of one shard, in plan order. Raises StorageError."""
+        with _parquet(self.url) as file:
+            return _mixtures(file.read_row_group(index))
+
+    def read_all(self) -> Iterator[Mixture]:
+        """Reads all mixtures, a shard at a time. Raises StorageError."""
+        with _parquet(self.url) as file:
+            for index in range(self.shard_count):
+                yield from _mixtures(file.read_row_group(index))
+
+
+def _parquet(url: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(storage.open_header(url))
+    except (pa.ArrowInvalid, OSError) as error:
+        if not storage.exists(url):
+            raise UsageError(f"{url}: no such plan; check the path") from error
+        raise UsageError(f"{url}: is not a Parquet plan ({error}); plan again") from error
+
+
+def _mixtures(table: Any) -> list[Mixture]:
+    columns = table.to_pydict()
+    ids = columns.pop("mixture_id")
+    sources = map(Source, *(columns[name] for name in _SOURCE_FIELDS))
+    grouped = itertools.groupby(zip(ids, sources, strict=True), key=lambda pair: pair[0])
+    return [Mixture(key, tuple(source for _, source in rows)) for key, rows in grouped]

@@ -1,0 +1,105 @@
+"""The registry of recipes: what a published corpus is called, holds, and where its files go."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transforms.errors import UsageError
+from transforms.plan import NOISE, Part, Variant
+
+RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
+Quantiser = Literal["floor"]
+PeakRule = Literal["none"]
+Scaling = Literal["before_resampling"]
+
+
+@dataclass(frozen=True)
+class RenderRules:
+    """The named rules by which a recipe turns sources into samples.
+
+    Attributes:
+        source_rate_hz: the only rate its sources may have.
+        scaling: where levels are applied; ``before_resampling`` keeps all arithmetic in float32.
+        peak: what is done about peaks after mixing; ``none`` leaves them to the quantiser's clip.
+        quantiser: how samples become 16-bit integers, see ``transforms.audio``.
+    """
+
+    source_rate_hz: int
+    scaling: Scaling
+    peak: PeakRule
+    quantiser: Quantiser
+
+
+def speech_roles(roles: Sequence[str]) -> tuple[str, ...]:
+    """Returns all roles but the noise, in order."""
+    return tuple(role for role in roles if role != NOISE)
+
+
+def all_roles(roles: Sequence[str]) -> tuple[str, ...]:
+    """Returns all roles, in order."""
+    return tuple(roles)
+
+
+def first_and_noise(roles: Sequence[str]) -> tuple[str, ...]:
+    """Returns the first source's role and the noise."""
+    return (roles[0], NOISE)
+
+
+def published_wav_path(part: Part, variant: Variant, stream: str, mixture_id: str) -> str:
+    """Returns the place of a WAV file in the tree that LibriMix and its relatives publish."""
+    return f"{part.corpus}/{variant.folder}/{variant.mode}/{part.subset}/{stream}/{mixture_id}.wav"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of making a corpus that the command line, the sinks and the report know by name.
+
+    Attributes:
+        name: the name on the command line.
+        title: what people call it.
+        rules: how it is rendered.
+        types: of each mixture type, the roles it sums, given all roles of a mixture.
+        default_rates_hz: output rates when none are named.
+        roots: names of the corpus roots its plans refer to.
+        wav_path: place of a WAV file of the published tree in an output.
+        licences: licence of each root, as its publisher states it.
+    """
+
+    name: str
+    title: str
+    rules: RenderRules
+    types: Mapping[str, RoleRule]
+    default_rates_hz: tuple[int, ...]
+    roots: tuple[str, ...]
+    wav_path: Callable[[Part, Variant, str, str], str] = published_wav_path
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+    def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
+        """Returns what is written of a mixture: its needed sources, then the mixtures asked for."""
+        return self.needed_roles(roles, types) + tuple(types)
+
+    def needed_roles(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
+        """Returns the roles that must be read: all speech, and noise only if a type sums it."""
+        summed = {role for name in types for role in self.types[name](roles)}
+        return tuple(role for role in roles if role != NOISE or role in summed)
+
+
+LIBRIMIX = Recipe(
+    name="librimix",
+    title="LibriMix",
+    rules=RenderRules(source_rate_hz=16000, scaling="before_resampling", peak="none", quantiser="floor"),
+    types={"mix_clean": speech_roles, "mix_both": all_roles, "mix_single": first_and_noise},
+    default_rates_hz=(8000, 16000),
+    roots=("librispeech", "wham"),
+    licences={"librispeech": "CC BY 4.0", "wham": "CC BY-NC 4.0"},
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX,)}
+
+
+def recipe_named(name: str) -> Recipe:
+    """Returns a recipe. Raises UsageError for a name that no recipe has."""
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise UsageError(f"recipe {name!r} is not known; known: {', '.join(RECIPES)}") from None

@@ -1,0 +1,69 @@
+"""What every output format implements: writing a shard, and closing a whole part."""
+
+import abc
+import contextlib
+from typing import ClassVar
+
+from transforms.ledger import ShardLedger, WrittenFile
+from transforms.plan import Part, RenderOptions, Shard
+from transforms.recipes import Recipe
+from transforms.rendering import RenderedMixture
+from transforms.storage import OutputTree
+
+
+class ShardWriter(abc.ABC):
+    """Writes the items of one shard in one format.
+
+    ``files`` is complete only after the sink's ``open_shard`` block has ended well.
+    """
+
+    files: tuple[WrittenFile, ...] = ()
+
+    @abc.abstractmethod
+    def add(self, item: RenderedMixture) -> None:
+        """Takes the next item of the shard. Raises StorageError."""
+
+
+class PartWriter(abc.ABC):
+    """Writes what stands beside the shards of one part: indices, schemas, tables."""
+
+    @abc.abstractmethod
+    def add(self, ledger: ShardLedger) -> None:
+        """Takes the next shard's ledger; shards come in order."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Writes the files, where their bytes changed. Raises StorageError."""
+
+
+class Sink(abc.ABC):
+    """One output format: a factory of shard writers and part writers.
+
+    Args:
+        tree: the output.
+        recipe: names the streams and, for published trees, the files.
+        options: what the run makes.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, tree: OutputTree, recipe: Recipe, options: RenderOptions) -> None:
+        self.tree = tree
+        self.recipe = recipe
+        self.options = options
+
+    @abc.abstractmethod
+    def open_shard(self, shard: Shard) -> contextlib.AbstractContextManager[ShardWriter]:
+        """Opens a shard: its files appear whole when the block ends well, and never otherwise."""
+
+    @abc.abstractmethod
+    def open_part(self, part: Part, shard_count: int) -> PartWriter:
+        """Begins what is written beside a part's shards."""
+
+    @abc.abstractmethod
+    def is_shard_file(self, part: Part, path: str) -> bool:
+        """Tells whether a path in the output is named like a shard file of this part and format."""
+
+    @abc.abstractmethod
+    def folders(self, part: Part) -> tuple[str, ...]:
+        """Returns the folders of the output that hold this part's files, and maybe other parts'."""
