@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import soundfile
@@ -24,6 +24,16 @@ _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
 _READ = "read"
 
 
+def promises_more_samples(file: soundfile.SoundFile) -> bool:
+    """Tells whether the header of a WAV file promises more samples than the file holds."""
+    return _SHORT_DATA.search(file.extra_info) is not None
+
+
+def content_of(data: bytes) -> str:
+    """Returns what identifies a file's content: ``size-crc32c``, as object stores list it too."""
+    return f"{len(data)}-{crc32c(data):08x}"
+
+
 @dataclass
 class SourceReader:
     """Reads sources of a plan from named roots and remembers what content they had.
@@ -32,23 +42,38 @@ class SourceReader:
         roots: URL of each root by name.
         rate_hz: the only rate accepted.
         contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
+        stamps: what the store told of each of these files just before it was read.
     """
 
     roots: Mapping[str, str]
     rate_hz: int
     contents: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, storage.FileStamp] = field(default_factory=dict)
 
-    def url(self, source: Source) -> str:
-        """Returns the URL of a source."""
-        return storage.join(self.roots[source.root], source.path)
+    def url_of(self, name: str) -> str:
+        """Returns the URL of a source, given its name (``root:path``)."""
+        root, _, path = name.partition(":")
+        return storage.join(self.roots[root], path)
 
-    def content(self, source: Source) -> str:
+    def content(self, name: str) -> str:
         """Reads a file only to tell its content: ``size-crc32c``, or ``missing``."""
         try:
-            data = storage.read_bytes(self.url(source))
+            return content_of(storage.read_bytes(self.url_of(name)))
         except StorageError:
-            return "missing"
-        return f"{len(data)}-{crc32c(data):08x}"
+            return storage.MISSING
+
+    def _fetch(self, source: Source) -> bytes:
+        self.contents[source.name] = storage.MISSING
+        url = self.url_of(source.name)
+        try:
+            stamp = storage.stamp(url)
+            data = storage.read_bytes(url)
+        except StorageError as error:
+            raise _unusable(source, error.problem, "restore the file or plan without it") from error
+        if stamp is not None:
+            self.stamps[source.name] = stamp
+        self.contents[source.name] = content_of(data)
+        return data
 
     def read(self, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
         """Decodes a source.
@@ -63,14 +88,7 @@ class SourceReader:
         Raises:
             SourceError: missing, empty, not audio, truncated, silent, or of wrong rate or channels.
         """
-        self.contents[source.name] = "missing"
-        try:
-            data = storage.read_bytes(self.url(source))
-        except StorageError as error:
-            reason = "no such file" if "no such file" in error.problem else error.problem
-            raise _unusable(source, reason, "restore the file or plan without it") from error
-        self.contents[source.name] = f"{len(data)}-{crc32c(data):08x}"
-        return self._decode(source, data, at_most_samples)
+        return self._decode(source, self._fetch(source), at_most_samples)
 
     def _decode(self, source: Source, data: bytes, limit: int) -> NDArray[np.float32]:
         if not data:
@@ -88,7 +106,8 @@ class SourceReader:
             reason = f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
             raise _unusable(source, reason, "fetch it again, or plan without it") from error
         self._check_samples(source, samples, count)
-        return samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, max(source.channel, 0)])
+        mono = samples if samples.ndim == 1 else samples[:, max(source.channel, 0)]
+        return cast(NDArray[np.float32], np.ascontiguousarray(mono))
 
     def _check_header(self, source: Source, file: Any) -> None:
         if file.samplerate != self.rate_hz:
@@ -102,7 +121,7 @@ class SourceReader:
             raise _unusable(source, reason, "name a channel that is there")
         if file.frames == 0:
             raise _unusable(source, "holds no samples", "fetch it again, or plan without it")
-        if _SHORT_DATA.search(file.extra_info):
+        if promises_more_samples(file):
             raise _unusable(source, "is truncated: its header promises more samples", "fetch it again")
         if source.offset_samples >= file.frames:
             reason = f"has {file.frames} samples, the plan begins at {source.offset_samples}"

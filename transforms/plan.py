@@ -7,9 +7,11 @@ shard's rows and nothing else.
 """
 
 import dataclasses
+import functools
 import io
 import itertools
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -127,6 +129,7 @@ class RenderOptions:
         types: the mixtures to write, by the recipe's names (``mix_clean``, ``mix_both``, ...).
         formats: containers to write.
         shard_size: mixtures per shard.
+        table_paths: how tables name files: ``absolute``, ``relative`` to the table, or a prefix.
     """
 
     rates_hz: tuple[int, ...] = (8000, 16000)
@@ -134,6 +137,7 @@ class RenderOptions:
     types: tuple[str, ...] = ()
     formats: tuple[Format, ...] = ("wav",)
     shard_size: int = 100
+    table_paths: str = "absolute"
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -189,8 +193,10 @@ def _schema(part: Part, shard_count: int, mixture_count: int) -> Any:
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns = [pa.field("mixture_id", pa.string())]
-    for field in dataclasses.fields(Source):
-        columns.append(pa.field(field.name, kinds.get(cast(type, field.type), pa.string())))
+    columns += [
+        pa.field(field.name, kinds.get(cast(type, field.type), pa.string()))
+        for field in dataclasses.fields(Source)
+    ]
     facts = dataclasses.asdict(part) | {
         "format": PLAN_FORMAT,
         "shards": shard_count,
@@ -259,8 +265,7 @@ class StoredPlan:
     @classmethod
     def open(cls, url: str) -> "StoredPlan":
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
-        with _parquet(url) as file:
-            return cls._of(url, file.schema_arrow.metadata or {})
+        return cls._of(url, _parquet(url).schema_arrow.metadata or {})
 
     @classmethod
     def _of(cls, url: str, metadata: dict[bytes, bytes]) -> "StoredPlan":
@@ -280,25 +285,34 @@ class StoredPlan:
 
     def read_shard(self, index: int) -> list[Mixture]:
         """Reads the mixtures of one shard, in plan order. Raises StorageError."""
-        with _parquet(self.url) as file:
-            return _mixtures(file.read_row_group(index))
+        return _mixtures(_parquet(self.url).read_row_group(index))
 
     def read_all(self) -> Iterator[Mixture]:
         """Reads all mixtures, a shard at a time. Raises StorageError."""
-        with _parquet(self.url) as file:
-            for index in range(self.shard_count):
-                yield from _mixtures(file.read_row_group(index))
+        for index in range(self.shard_count):
+            yield from self.read_shard(index)
+
+    def read_ids(self) -> set[str]:
+        """Reads the ids of all mixtures. Raises StorageError."""
+        return set(_parquet(self.url).read(columns=["mixture_id"])["mixture_id"].to_pylist())
 
 
 def _parquet(url: str) -> Any:
+    """Opens a plan; the same file object again while the file is the same (footers can be large)."""
+    return _opened_parquet(url, storage.stamp(url), threading.get_ident())
+
+
+@functools.lru_cache(maxsize=8)
+def _opened_parquet(url: str, stamp: storage.FileStamp | None, thread: int) -> Any:
+    del thread
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if stamp is None:
+        raise UsageError(f"{url}: no such plan; check the path")
     try:
         return pq.ParquetFile(storage.open_header(url))
     except (pa.ArrowInvalid, OSError) as error:
-        if not storage.exists(url):
-            raise UsageError(f"{url}: no such plan; check the path") from error
         raise UsageError(f"{url}: is not a Parquet plan ({error}); plan again") from error
 
 

@@ -50,6 +50,12 @@ def published_wav_path(part: Part, variant: Variant, stream: str, mixture_id: st
     return f"{part.corpus}/{variant.folder}/{variant.mode}/{part.subset}/{stream}/{mixture_id}.wav"
 
 
+def published_table_path(part: Part, variant: Variant, kind: str, mix_type: str) -> str:
+    """Returns the place of a ``mixture`` or ``metrics`` table in LibriMix's published tree."""
+    folder = f"{part.corpus}/{variant.folder}/{variant.mode}/metadata"
+    return f"{folder}/{kind}_{part.subset}_{mix_type}.csv"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A way of making a corpus that the command line, the sinks and the report know by name.
@@ -62,6 +68,7 @@ class Recipe:
         default_rates_hz: output rates when none are named.
         roots: names of the corpus roots its plans refer to.
         wav_path: place of a WAV file of the published tree in an output.
+        table_path: place of a table of the published tree, given its kind and mixture type.
         licences: licence of each root, as its publisher states it.
     """
 
@@ -72,6 +79,7 @@ class Recipe:
     default_rates_hz: tuple[int, ...]
     roots: tuple[str, ...]
     wav_path: Callable[[Part, Variant, str, str], str] = published_wav_path
+    table_path: Callable[[Part, Variant, str, str], str] = published_table_path
     licences: Mapping[str, str] = field(default_factory=dict)
 
     def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:

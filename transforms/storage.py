@@ -6,6 +6,7 @@ makes each file appear whole or not at all: on a local disk by a temporary file 
 """
 
 import contextlib
+import fcntl
 import functools
 import io
 import itertools
@@ -18,12 +19,14 @@ from typing import Any, BinaryIO, cast
 import fsspec
 from fsspec.core import url_to_fs
 
-from transforms.errors import StorageError
+from transforms.errors import StorageError, UsageError
 
 Buffer = bytes | bytearray | memoryview
 
 OWN_FOLDER = "_mixtape"
+MISSING = "missing"
 _TEMPORARY_FOLDER = f"{OWN_FOLDER}/tmp"
+_LOCK = f"{OWN_FOLDER}/lock"
 _UNSAFE_PARTS = frozenset({"", ".", ".."})
 _serial = itertools.count()
 
@@ -388,6 +391,13 @@ class OutputTree:
             system, inner = _resolve(self.url(path))
             system.rm_file(inner)
 
+    def remove_folder_if_empty(self, path: str) -> None:
+        """Removes a folder of a local disk that holds nothing; object stores have no folders."""
+        if self._local is not None:
+            self._known_folders.discard(f"{self._local}/{path}")
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{self._local}/{path}")
+
     def remove_temporary(self) -> None:
         """Removes what killed runs left unfinished, and our own folder if nothing is in it."""
         if self._local is None:
@@ -396,6 +406,49 @@ class OutputTree:
         self._known_folders.clear()
         with contextlib.suppress(OSError):
             os.rmdir(f"{self._local}/{OWN_FOLDER}")
+
+
+@contextlib.contextmanager
+def only_run(tree: OutputTree) -> Iterator[None]:
+    """Holds an output on a local disk for one run; the system frees it however the run ends.
+
+    Raises:
+        UsageError: another run is writing to the same output.
+    """
+    if local_path(tree.root) is None:
+        yield
+        return
+    tree.make_folder(OWN_FOLDER)
+    path = cast(str, local_path(tree.url(_LOCK)))
+    descriptor = _lock(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        os.close(descriptor)
+
+
+def _lock(path: str) -> int:
+    """Opens and locks a file that is still the one of that name once the lock is ours."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode() or "unknown"
+            os.close(descriptor)
+            folder = os.path.dirname(os.path.dirname(path))
+            raise UsageError(
+                f"{folder}: another run (process {holder}) is writing here; wait for it or end it"
+            ) from error
+        os.close(descriptor)
 
 
 def _write_new(path: str, pieces: Sequence[Buffer]) -> None:

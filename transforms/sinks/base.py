@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+from collections.abc import Sequence
 from typing import ClassVar
 
 from transforms.ledger import ShardLedger, WrittenFile
@@ -25,7 +26,12 @@ class ShardWriter(abc.ABC):
 
 
 class PartWriter(abc.ABC):
-    """Writes what stands beside the shards of one part: indices, schemas, tables."""
+    """Writes what stands beside the shards of one part: indices, schemas, tables.
+
+    ``files`` holds the places of all of them once ``close`` has returned.
+    """
+
+    files: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def add(self, ledger: ShardLedger) -> None:
@@ -67,3 +73,16 @@ class Sink(abc.ABC):
     @abc.abstractmethod
     def folders(self, part: Part) -> tuple[str, ...]:
         """Returns the folders of the output that hold this part's files, and maybe other parts'."""
+
+    def close_corpus(self, parts: Sequence[Part]) -> None:  # noqa: B027  most formats span no parts
+        """Writes what spans several parts, where its bytes changed.
+
+        Called once at the end of a run, after every part writer is closed, so that no two workers
+        write one file.
+
+        Args:
+            parts: all parts stored in the output, those of earlier runs too.
+
+        Raises:
+            StorageError: it cannot be written.
+        """

@@ -1,0 +1,63 @@
+# Everything runs in a virtual environment of its own, .venv, which is made on first use.
+# Needed: Python 3.11 or newer with its venv module. PYTHON=... names one; else the first that fits is taken.
+
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python3.13 python)
+PACKAGING := setup.py pyproject.toml transforms/version.py
+CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format format-check types ci clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+demo: $(VENV)/installed ## make a small corpus from generated speech and noise, with a report
+	$(BIN)/mixtape demo
+
+test: $(VENV)/installed-test ## run all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-test ## look for mistakes and departures from the style
+	$(BIN)/ruff check $(CODE)
+
+format: $(VENV)/installed-test ## bring the code into the common format
+	$(BIN)/ruff format $(CODE)
+
+format-check: $(VENV)/installed-test ## tell whether the code is in the common format
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(VENV)/installed-test ## check the types
+	$(BIN)/mypy
+
+ci: ## what has to pass before a change is merged
+	.ci/run
+
+clean: ## remove the virtual environment, caches and the demo's corpus
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-corpus
+	find pipelines transforms tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for candidate in $(CANDIDATES); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$("$$candidate" --version)"; \
+	    "$$candidate" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "'$$candidate -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer found (tried: $(CANDIDATES)); install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+
+$(VENV)/installed: $(PACKAGING) | $(BIN)/python
+	@echo "Installing Mixtape into $(VENV); the first time this takes a minute or two"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(PACKAGING) | $(BIN)/python
+	@echo "Installing Mixtape and its tests' needs into $(VENV); the first time this takes a minute or two"
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/installed

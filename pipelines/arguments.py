@@ -1,0 +1,257 @@
+"""The command line: every command, flag and default, described without importing anything heavy."""
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+Adder = Callable[[argparse.ArgumentParser], None]
+
+LIBRIMIX_SUBSETS = ("test-clean", "dev-clean", "train-clean-360", "train-clean-100")
+
+_EPILOG = """\
+Flags that this command does not know go to Apache Beam, so --runner FlinkRunner --flink_master HOST:PORT
+and the like work on every job. Paths may be local or any URL that fsspec knows (gs://, s3://, memory://).
+Exit status: 0 all good; 1 finished, but more items were rejected than --max-rejects allows, or the run
+broke off; 2 bad usage or bad input, found before work began."""
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """States every default, and keeps the line breaks of descriptions."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        hidden = action.default in (None, False, argparse.SUPPRESS) or action.required
+        return action.help if hidden else super()._get_help_string(action)
+
+
+def default_workers() -> int:
+    """Returns the number of processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build_parser(version: str) -> argparse.ArgumentParser:
+    """Returns the parser of the ``mixtape`` command; each command's ``job`` names what runs it."""
+    parser = argparse.ArgumentParser(
+        prog="mixtape",
+        description="Builds training corpora for speech separation and enhancement from corpora on disk.",
+        epilog=_EPILOG,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mixtape {version}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _add(commands, "demo", "pipelines.demo", "make small corpora and everything from them", _demo)
+    _group(commands, "metadata", "list a corpus from file headers", _METADATA)
+    _group(commands, "augment", "make speed-changed copies of noises", _AUGMENT)
+    _group(commands, "plan", "decide what is mixed with what", _PLAN)
+    _group(commands, "render", "mix, cut and write what a plan says", _RENDER)
+    _group(commands, "build", "metadata, plan and render in one go", _BUILD)
+    _add(commands, "verify", "pipelines.verify", "compare an output with what its ledger says", _verify)
+    return parser
+
+
+def _add(commands: Any, name: str, job: str, text: str, adder: Adder) -> None:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    adder(parser)
+    parser.set_defaults(job=job, parser=parser)
+
+
+def _group(commands: Any, name: str, text: str, kinds: dict[str, tuple[str, str, Adder]]) -> None:
+    parser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+    )
+    parser.set_defaults(parser=parser)
+    inner = parser.add_subparsers(title="kinds", metavar="KIND", dest="kind")
+    for kind, (job, description, adder) in kinds.items():
+        _add(inner, kind, job, description, adder)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("running")
+    add = group.add_argument
+    add("--workers", type=int, metavar="N", default=default_workers(), help="worker processes of a local run")
+    add("--dry-run", action="store_true", help="say what would be done; write nothing")
+    again = group.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", action="store_true", help="keep what is in order already (this is the rule)"
+    )
+    again.add_argument("--force", action="store_true", help="make everything anew")
+    loud = group.add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help="print problems only")
+    loud.add_argument("--verbose", action="store_true", help="print what Beam logs as well")
+
+
+def _rejecting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-rejects", metavar="N|P%", default="0", help="rejected items that a good run may have"
+    )
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", default="demo-corpus", help="where to")
+    _common(parser)
+
+
+def _corpus_listing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", metavar="URL", help="root of the corpus (needed)")
+    parser.add_argument("--out", metavar="URL", help="folder for the listings (needed)")
+    _rejecting(parser)
+    _common(parser)
+
+
+def _metadata_librispeech(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--subsets", nargs="+", metavar="NAME", help="only these subsets (all that are there)"
+    )
+    _corpus_listing(parser)
+
+
+def _metadata_audio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--speaker-pattern",
+        metavar="REGEX",
+        help="regular expression with a group named speaker, searched in each path",
+    )
+    _corpus_listing(parser)
+
+
+def _augment(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--corpus", metavar="URL", help="root of the WHAM noise corpus (needed)")
+    add("--speeds", nargs="+", metavar="FACTOR", default=["0.8", "1.2"], help="speed factors")
+    add(
+        "--engine",
+        choices=("sox", "soxr"),
+        default="sox",
+        help="sox needs the SoX program and gives the published bits; soxr is a few LSB off",
+    )
+    _rejecting(parser)
+    _common(parser)
+
+
+def _librimix_choices(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--speakers", metavar="N", default="2", help="speakers per mixture")
+    add(
+        "--subsets",
+        nargs="+",
+        metavar="NAME",
+        default=list(LIBRIMIX_SUBSETS),
+        help="subsets to plan, in this order: it decides the random stream; absent ones are passed over",
+    )
+    add(
+        "--round-to",
+        metavar="N",
+        default="100",
+        help="cut each subset to a multiple of N mixtures; 1 cuts none",
+    )
+    add("--dev-test-size", metavar="N", default="3000", help="mixtures of a dev or test subset")
+    add("--seed", metavar="N", default="72", help="seed of the random stream")
+
+
+def _plan_librimix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--librispeech-metadata", metavar="URL", help="folder of LibriSpeech listings (needed)")
+    add("--wham-metadata", metavar="URL", help="folder of WHAM listings (needed)")
+    add("--librispeech", metavar="URL", help="the audio, for gains; without it: ids, sources and noises only")
+    add("--wham", metavar="URL", help="the noise audio, for gains")
+    add("--out", metavar="URL", help="folder for the plans (needed)")
+    add("--shard-size", metavar="N", default="100", help="mixtures per shard of the Parquet plan")
+    _librimix_choices(parser)
+    _rejecting(parser)
+    _common(parser)
+
+
+def _render_choices(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rates", nargs="+", metavar="HZ", default=["8000", "16000"], help="output rates")
+    add(
+        "--modes",
+        nargs="+",
+        metavar="MODE",
+        default=["min", "max"],
+        help="cut to the shortest, pad to the longest",
+    )
+    add(
+        "--types",
+        nargs="+",
+        metavar="TYPE",
+        default=["mix_clean", "mix_both", "mix_single"],
+        help="mixtures to write; noise is read only if one of them holds it",
+    )
+    add("--formats", nargs="+", metavar="FORMAT", default=["wav"], help="of wav, webdataset, tfrecord")
+    add("--shard-size", metavar="N", default="100", help="mixtures per shard: the unit of work and of resume")
+    add(
+        "--table-paths",
+        metavar="absolute|relative|PREFIX",
+        default="absolute",
+        help="how the tables name files: relative to the table, or PREFIX/<path in the output>",
+    )
+    add("--prune", action="store_true", help="remove what an earlier run made and this plan does not hold")
+
+
+def _render_librimix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--plan", nargs="+", metavar="URL", help="plan files, or folders that hold them (needed)")
+    add("--librispeech", metavar="URL", help="root of LibriSpeech (needed)")
+    add("--wham", metavar="URL", help="root of the WHAM noises (needed if a type holds noise)")
+    add("--out", metavar="URL", help="root of the corpus to make (needed)")
+    _render_choices(parser)
+    _rejecting(parser)
+    _common(parser)
+
+
+def _build_librimix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--librispeech", metavar="URL", help="root of LibriSpeech (needed)")
+    add("--wham", metavar="URL", help="root of the WHAM noises (needed)")
+    add("--out", metavar="URL", help="root of the corpus to make (needed)")
+    add("--librispeech-metadata", metavar="URL", help="listings to use instead of making them")
+    add("--wham-metadata", metavar="URL", help="noise listings to use instead of making them")
+    _librimix_choices(parser)
+    _render_choices(parser)
+    _rejecting(parser)
+    _common(parser)
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("out", metavar="OUT", help="the corpus")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--sample", metavar="N", default="20", help="items to check per subset, evenly spread")
+    which.add_argument("--all", action="store_true", help="check every item")
+    which.add_argument("--items", nargs="+", metavar="ID", help="check these items")
+    add(
+        "--root",
+        nargs="+",
+        metavar="NAME=URL",
+        default=[],
+        help="where a corpus root is now, if it has moved",
+    )
+    _common(parser)
+
+
+_METADATA: dict[str, tuple[str, str, Adder]] = {
+    "librispeech": ("pipelines.metadata", "list LibriSpeech: OUT/<subset>.csv", _metadata_librispeech),
+    "wham": ("pipelines.metadata", "list WHAM noises: OUT/{train,dev,test}.csv", _corpus_listing),
+    "audio": ("pipelines.metadata", "list any folder or manifest of audio: OUT/audio.csv", _metadata_audio),
+}
+_AUGMENT: dict[str, tuple[str, str, Adder]] = {
+    "wham": ("pipelines.augment", "speed-changed copies beside the training noises", _augment),
+}
+_PLAN: dict[str, tuple[str, str, Adder]] = {
+    "librimix": ("pipelines.plan", "plan Libri2Mix or Libri3Mix exactly as published", _plan_librimix),
+}
+_RENDER: dict[str, tuple[str, str, Adder]] = {
+    "librimix": ("pipelines.render", "render LibriMix plans, published or your own", _render_librimix),
+}
+_BUILD: dict[str, tuple[str, str, Adder]] = {
+    "librimix": ("pipelines.build", "LibriMix from the corpora to the finished tree", _build_librimix),
+}

@@ -1,0 +1,94 @@
+"""Reading of command-line values, with all problems gathered before any work begins."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from transforms import storage
+from transforms.errors import StorageError, UsageError
+from transforms.rejects import RejectLimit
+
+T = TypeVar("T")
+
+
+class Checker:
+    """Collects the problems of a command line, so that a person can mend them all at once."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.problems: list[str] = []
+        if arguments.workers < 1:
+            self.problems.append(f"--workers {arguments.workers}: wanted 1 or more")
+
+    def raise_problems(self) -> None:
+        """Raises UsageError if anything was found wrong."""
+        if self.problems:
+            raise UsageError(self.problems)
+
+    def attempt(self, read: Callable[[], T], fallback: T) -> T:
+        """Returns what ``read`` gives; notes its problems and returns the fallback instead."""
+        try:
+            return read()
+        except UsageError as error:
+            self.problems += error.problems
+        except StorageError as error:
+            self.problems.append(str(error))
+        return fallback
+
+    def needed(self, name: str) -> str:
+        """Returns a text argument that must be given."""
+        value: str | None = getattr(self.arguments, name)
+        if not value:
+            self.problems.append(f"{_flag(name)} is needed; see {self.arguments.parser.prog} --help")
+        return value or ""
+
+    def folder(self, name: str) -> str:
+        """Returns a needed argument that must be an existing folder."""
+        url = self.needed(name)
+        if url:
+            found = self.attempt(lambda: storage.is_folder(url), fallback=True)
+            if not found:
+                self.problems.append(f"{_flag(name)} {url}: no such folder; check the path")
+        return url
+
+    def whole_number(self, name: str, *, at_least: int = 1) -> int:
+        """Returns an argument that must be a whole number."""
+        return self._number(_flag(name), str(getattr(self.arguments, name)), at_least)
+
+    def _number(self, flag: str, text: str, at_least: int) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = at_least - 1
+        if value < at_least:
+            self.problems.append(f"{flag} {text}: wanted a whole number of {at_least} or more")
+        return max(value, at_least)
+
+    def choices(self, name: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Returns a list argument whose words must be known ones, each at most once."""
+        words: list[str] = getattr(self.arguments, name)
+        unknown = [word for word in words if word not in known]
+        if unknown or len(set(words)) < len(words):
+            self.problems.append(
+                f"{_flag(name)} {' '.join(words)}: wanted some of {' '.join(known)}, each once"
+            )
+        return tuple(words)
+
+    def rates_hz(self) -> tuple[int, ...]:
+        """Returns ``--rates``: ``8000`` and ``8k`` mean the same."""
+        words = [word.lower() for word in self.arguments.rates]
+        rates = [
+            self._number("--rates", f"{word[:-1]}000" if word.endswith("k") else word, 1000) for word in words
+        ]
+        folders = [rate // 1000 for rate in rates]
+        if len(set(folders)) < len(folders):
+            self.problems.append(f"--rates {' '.join(words)}: two of them would share a folder (whole kHz)")
+        return tuple(rates)
+
+    def reject_limit(self) -> RejectLimit:
+        """Returns ``--max-rejects``."""
+        return self.attempt(lambda: RejectLimit.parse(self.arguments.max_rejects), RejectLimit())
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

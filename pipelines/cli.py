@@ -1,0 +1,78 @@
+"""The ``mixtape`` command: reads the command line, runs one job, and says how it ended."""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pipelines.arguments import build_parser
+from transforms.errors import MixtapeError, UsageError
+from transforms.version import VERSION
+
+EXIT_GOOD, EXIT_BROKEN, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+_LIKENESS = 0.75
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        arguments, passed_on = parse(sys.argv[1:] if argv is None else argv)
+        return int(importlib.import_module(arguments.job).run(arguments, passed_on))
+    except UsageError as error:
+        _complain("mixtape: ", error.problems)
+        return EXIT_USAGE
+    except MixtapeError as error:
+        _complain("mixtape: ", [str(error)])
+        return EXIT_BROKEN
+    except KeyboardInterrupt:
+        _complain("mixtape: ", ["interrupted; the same command goes on from here"])
+        return EXIT_INTERRUPTED
+
+
+def _complain(prefix: str, problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"{prefix}{problem}", file=sys.stderr)
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Splits a command line into our arguments and the flags that go to Beam.
+
+    Raises:
+        UsageError: a flag looks like a misspelt one of ours, or a word belongs to no flag.
+        SystemExit: argparse found the command itself unusable, or printed help.
+    """
+    parser = build_parser(VERSION)
+    arguments, passed_on = parser.parse_known_args(argv)
+    if not hasattr(arguments, "job"):
+        (getattr(arguments, "parser", None) or parser).print_help(sys.stderr)
+        raise UsageError("name a command, as above")
+    problems = list(_misspelt(arguments.parser, passed_on))
+    if problems:
+        raise UsageError(problems)
+    if passed_on and not arguments.quiet:
+        print(f"passed on to Beam: {' '.join(passed_on)}", file=sys.stderr)
+    return arguments, passed_on
+
+
+def _misspelt(parser: argparse.ArgumentParser, passed_on: Sequence[str]) -> list[str]:
+    """Says of flags and words that cannot be meant for Beam what was probably wanted."""
+    own = sorted(flag for flag in parser._option_string_actions if flag.startswith("--"))
+    problems = []
+    after_flag = False
+    for word in passed_on:
+        flag = word.split("=", 1)[0]
+        if flag.startswith("-"):
+            close = difflib.get_close_matches(flag.replace("_", "-"), own, n=1, cutoff=_LIKENESS)
+            if close:
+                problems.append(f"{flag} is not a flag of this command; did you mean {close[0]}?")
+        elif not after_flag:
+            problems.append(f"{word!r} belongs to no flag; see {parser.prog} --help")
+        after_flag = flag.startswith("-") and "=" not in word
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""``--dry-run`` of rendering: how much there would be, and how long it would take."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.output import size
+from pipelines.runner import duration
+from transforms.audio import WAV_HEADER_BYTES, SourceReader
+from transforms.errors import SourceError
+from transforms.plan import Mixture, Part
+from transforms.rendering import RenderedMixture, render_mixture
+from transforms.sharding import RenderJob
+
+_PROBES = 12
+_CONTAINER_BYTES = {"wav": WAV_HEADER_BYTES, "webdataset": 512 + 256 + WAV_HEADER_BYTES, "tfrecord": 40}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a few mixtures of a plan, rendered into nothing, tell about all of them.
+
+    Attributes:
+        rendered: mixtures that could be rendered.
+        tried: mixtures that were tried.
+        seconds: time that rendering took, on one core.
+        playing_s: playing time of the rendered mixtures, in the longest variant.
+        stream_bytes: samples of all their streams and variants.
+        streams: number of their streams.
+    """
+
+    rendered: int
+    tried: int
+    seconds: float
+    playing_s: float
+    stream_bytes: int
+    streams: int
+
+
+def probe(job: RenderJob, mixtures: Sequence[Mixture]) -> Probe:
+    """Renders a few evenly spread mixtures without writing anything."""
+    step = max(1, len(mixtures) // _PROBES)
+    chosen = mixtures[::step][:_PROBES]
+    reader = SourceReader(job.roots, job.rules.rules.source_rate_hz)
+    done: list[RenderedMixture] = []
+    started = time.perf_counter()
+    for mixture in chosen:
+        try:
+            done.append(render_mixture(mixture, job.rules, job.options, reader.read))
+        except SourceError:
+            continue
+    seconds = time.perf_counter() - started
+    variants = [variant for mixture in done for variant in mixture.variants]
+    return Probe(
+        rendered=len(done),
+        tried=len(chosen),
+        seconds=seconds,
+        playing_s=sum(max(v.samples / v.variant.rate_hz for v in mixture.variants) for mixture in done),
+        stream_bytes=sum(2 * variant.samples * len(variant.pcm) for variant in variants),
+        streams=sum(len(variant.pcm) for variant in variants),
+    )
+
+
+def print_estimate(job: RenderJob, plans: Mapping[Part, Sequence[Mixture]], *, workers: int) -> None:
+    """Prints counts, hours, bytes per format and time for the plans, from a small probe."""
+    mixtures = [mixture for part in plans.values() for mixture in part]
+    for part, planned in plans.items():
+        print(
+            f"{part.name}: {len(planned):,} mixtures in {-(-len(planned) // job.options.shard_size):,} shards"
+        )
+    found = probe(job, mixtures)
+    if not found.rendered:
+        print(f"none of {found.tried} mixtures tried can be rendered: no estimate of hours, bytes and time")
+        return
+    scale = len(mixtures) / found.rendered
+    print(f"about {found.playing_s * scale / 3600:.2f} hours of mixtures")
+    for form in job.options.formats:
+        total = (found.stream_bytes + found.streams * _CONTAINER_BYTES[form]) * scale
+        print(f"  {form}: about {size(total)}")
+    print(
+        f"about {duration(found.seconds * scale / workers)} to render with {workers} workers, writing not counted"
+    )
+    print(
+        f"estimated from {found.rendered} mixtures ({found.tried - found.rendered} of {found.tried} tried failed)"
+    )
+    print("dry run: nothing was written")

@@ -1,0 +1,216 @@
+"""``mixtape render``: plans in, a corpus out; only what changed is made anew."""
+
+import argparse
+import dataclasses
+import functools
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines import output, runner
+from pipelines.checks import Checker
+from pipelines.estimate import print_estimate
+from transforms import storage
+from transforms.corpora import librimix
+from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
+from transforms.plan import FORMATS, MODES, NOISE, Mixture, Part, RenderOptions, Shard, StoredPlan, write_plan
+from transforms.recipes import LIBRIMIX, Recipe
+from transforms.rejects import RejectLimit
+from transforms.sharding import RenderJob, kept_shard, plan_path
+from transforms.storage import OutputTree
+
+_EXIT_REJECTS = 1
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """A checked command line of ``render``, with the plans read.
+
+    Attributes:
+        job: output, roots, recipe and options for the workers.
+        plans: mixtures of every part, in plan order.
+        limit: rejects that a good run may have.
+        workers: processes of a local run.
+        passed_on: flags for Beam.
+        quiet: print problems only.
+        verbose: let Beam log.
+        prune: remove what is not in the plans.
+        command: the command line, for the record.
+    """
+
+    job: RenderJob
+    plans: Mapping[Part, Sequence[Mixture]]
+    limit: RejectLimit
+    workers: int
+    passed_on: tuple[str, ...] = ()
+    quiet: bool = False
+    verbose: bool = False
+    prune: bool = False
+    command: tuple[str, ...] = ()
+
+    @property
+    def planned(self) -> int:
+        """Items in all plans."""
+        return sum(map(len, self.plans.values()))
+
+    def items_in(self, shard: Shard) -> int:
+        """Items in one shard: only a part's last shard may hold fewer than the others."""
+        size = self.job.options.shard_size
+        return min(size, len(self.plans[shard.part]) - shard.index * size)
+
+
+def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
+    """Runs the command. Raises MixtapeError; returns the exit status."""
+    checker = Checker(arguments)
+    urls = arguments.plan or []
+    if not urls:
+        checker.needed("plan")
+    plans = checker.attempt(lambda: _read_plans(urls), {}) if urls else {}
+    request = make_request(checker, plans, passed_on)
+    if arguments.dry_run:
+        print_estimate(request.job, request.plans, workers=request.workers)
+        return 0
+    return render(request)
+
+
+def _read_plans(urls: Sequence[str]) -> dict[Part, Sequence[Mixture]]:
+    return dict(librimix.read_plan(url) for url in librimix.find_plans(urls))
+
+
+def make_request(
+    checker: Checker, plans: Mapping[Part, Sequence[Mixture]], passed_on: Sequence[str]
+) -> RenderRequest:
+    """Checks everything that ``render`` shares with ``build``. Raises UsageError with all problems."""
+    arguments = checker.arguments
+    options = render_options(checker, LIBRIMIX)
+    roots = {"librispeech": checker.folder("librispeech")}
+    if needs_noise(LIBRIMIX, options) or arguments.wham:
+        roots["wham"] = checker.folder("wham")
+    out = checker.needed("out")
+    limit = checker.reject_limit()
+    if out:
+        checker.attempt(lambda: output.check_fits(OutputTree(out), plans, prune=arguments.prune), None)
+    checker.raise_problems()
+    job = RenderJob(
+        out=OutputTree(out).root,
+        recipe=LIBRIMIX.name,
+        roots={name: storage.absolute(url) for name, url in roots.items()},
+        options=options,
+        force=arguments.force,
+    )
+    return RenderRequest(
+        job=job,
+        plans=plans,
+        limit=limit,
+        workers=arguments.workers,
+        passed_on=tuple(passed_on),
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+        prune=arguments.prune,
+        command=tuple(sys.argv),
+    )
+
+
+def render_options(checker: Checker, recipe: Recipe) -> RenderOptions:
+    """Reads the options that every recipe has."""
+    arguments = checker.arguments
+    return RenderOptions(
+        rates_hz=checker.rates_hz(),
+        modes=checker.choices("modes", MODES),  # type: ignore[arg-type]
+        types=checker.choices("types", tuple(recipe.types)),
+        formats=checker.choices("formats", FORMATS),  # type: ignore[arg-type]
+        shard_size=checker.whole_number("shard_size"),
+        table_paths=arguments.table_paths,
+    )
+
+
+def needs_noise(recipe: Recipe, options: RenderOptions) -> bool:
+    """Tells whether any mixture type asked for sums noise."""
+    return NOISE in recipe.needed_roles(("s1", NOISE), [t for t in options.types if t in recipe.types])
+
+
+def render(request: RenderRequest) -> int:
+    """Stores the plans, renders what is not there yet, merges and reports.
+
+    Returns:
+        The exit status. Raises MixtapeError when the run breaks off.
+    """
+    started = time.time()
+    tree = request.job.tree
+    output.check_writable(tree)
+    with storage.only_run(tree):
+        tree.remove_temporary()
+        plans = store_plans(request)
+        work = _run_shards(request, plans)
+        for plan in plans:
+            output.remove_extra_shards(request.job, plan)
+        if request.prune:
+            output.prune(request.job, plans)
+        summaries = [_finished(request.job, plan) for plan in plans]
+        output.close(request.job, summaries, started=started, changed=work > 0, command=request.command)
+        tree.remove_temporary()
+    if not request.quiet:
+        output.print_summary(request.job, summaries, work=work, seconds=time.time() - started)
+    rejected = sum(len(summary.rejects) for summary in summaries)
+    return 0 if request.limit.allows(rejected, request.planned) else _EXIT_REJECTS
+
+
+def store_plans(request: RenderRequest) -> list[StoredPlan]:
+    """Stores the plans inside the output, where workers read them."""
+    tree = request.job.tree
+    plans = []
+    for part, mixtures in request.plans.items():
+        path = plan_path(part.name)
+        write_plan(tree, path, part, mixtures, shard_size=request.job.options.shard_size)
+        plans.append(StoredPlan.open(tree.url(path)))
+    return plans
+
+
+def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:
+    summary = read_summary(job.tree, plan.part.name)
+    return finish_part(job, plan.part.name) if summary is None else summary
+
+
+def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
+    """Runs the pipeline over all shards that may need work; returns how many shards that were."""
+    local = runner.is_local(request.passed_on)
+    shards = [shard for plan in plans for shard in plan.shards]
+    if local:
+        shards = [shard for shard in shards if kept_shard(request.job, shard) is None]
+    for plan in plans:
+        if not is_finished(request.job, plan.part.name, plan.shard_count):
+            output.forget_summary(request.job, plan.part.name)
+    if not shards:
+        return 0
+    items = sum(request.items_in(shard) for shard in shards)
+    progress = runner.Progress(items, quiet=request.quiet or not local)
+    with progress.shown():
+        launcher_pid = os.getpid() if local else 0
+        job = dataclasses.replace(request.job, progress=progress.path, launcher_pid=launcher_pid)
+        counters = runner.run_pipeline(
+            functools.partial(build, job=job, shards=shards),
+            passed_on=request.passed_on,
+            workers=request.workers,
+            verbose=request.verbose,
+        )
+    return counters.get("shards_rendered", len(shards))
+
+
+def build(pipeline: Any, *, job: RenderJob, shards: Sequence[Shard]) -> None:
+    """Adds the rendering of shards, and the merging of their parts, to a pipeline."""
+    import apache_beam as beam
+
+    from transforms.render_shards import FinishParts, RenderShards
+
+    (
+        pipeline
+        | "Shards" >> beam.Create(list(shards), reshuffle=False).with_output_types(Shard)
+        # Shard
+        | "Render" >> RenderShards(job)
+        # ShardResult
+        | "Finish" >> FinishParts(job)
+        # PartSummary
+    )

@@ -1,0 +1,171 @@
+"""Runs a pipeline: on this machine's cores unless a runner is named, with progress and plain errors."""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from transforms.errors import MixtapeError
+
+_POLL_S = 0.5
+_PLAIN_LINE_S = 10.0
+_OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+?)(?: \[while running|\n|$)")
+
+
+def is_local(passed_on: Sequence[str]) -> bool:
+    """Tells whether a run uses the runner on this machine, that is, no other was named."""
+    return not any(word.split("=")[0] == "--runner" for word in passed_on)
+
+
+def beam_flags(passed_on: Sequence[str], *, workers: int) -> list[str]:
+    """Returns the flags for Beam: the user's, and for a local run those of its runner.
+
+    The local runner is named because Beam's default one tries to fetch a program first.
+    """
+    if not is_local(passed_on):
+        return list(passed_on)
+    mode = "multi_processing" if workers > 1 else "in_memory"
+    flags = {
+        "--runner": "FnApiRunner",
+        "--direct_running_mode": mode,
+        "--direct_num_workers": str(workers),
+    }
+    given = {word.split("=")[0] for word in passed_on}
+    return [*passed_on, *(f"{flag}={value}" for flag, value in flags.items() if flag not in given)]
+
+
+def run_pipeline(
+    build: Callable[[Any], object], *, passed_on: Sequence[str], workers: int, verbose: bool
+) -> dict[str, int]:
+    """Builds and runs a pipeline to its end.
+
+    Args:
+        build: adds the steps.
+        passed_on: flags for Beam.
+        workers: processes of a local run.
+        verbose: let Beam log.
+
+    Returns:
+        The counters, by name.
+
+    Raises:
+        MixtapeError: the run broke off; in our own words where the cause is ours.
+    """
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.CRITICAL)
+    import apache_beam as beam
+    from apache_beam.metrics import MetricsFilter
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    pipeline = beam.Pipeline(options=PipelineOptions(beam_flags(passed_on, workers=workers)))
+    build(pipeline)
+    try:
+        with contextlib.nullcontext() if verbose else _quiet_workers():
+            result = pipeline.run()
+            result.wait_until_finish()
+    except MixtapeError:
+        raise
+    except Exception as error:
+        if verbose:
+            raise
+        raise MixtapeError(_plain(error)) from error
+    counters = result.metrics().query(MetricsFilter())["counters"]
+    return {counter.key.metric.name: int(counter.result or 0) for counter in counters}
+
+
+@contextlib.contextmanager
+def _quiet_workers() -> Iterator[None]:
+    """Keeps what worker processes log away from the terminal; our own lines still reach it."""
+    own = os.dup(2)
+    with open(os.devnull, "wb") as nowhere, os.fdopen(own, "w", closefd=False) as terminal:
+        stderr, sys.stderr = sys.stderr, terminal
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            sys.stderr = stderr
+
+
+def _plain(error: BaseException) -> str:
+    """Finds our own sentence in what a runner raises, or shortens the runner's."""
+    own = _OWN_ERROR.findall(f"{type(error).__module__}.{type(error).__name__}: {error}\n")
+    if own:
+        return str(own[-1])
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else type(error).__name__
+    return f"the run broke off: {last} (--verbose shows everything)"
+
+
+class Progress:
+    """Shows how many items of a local run are done, with rate and time left.
+
+    Workers append one byte per item to ``path``; that file's size is the count.
+
+    Args:
+        total: items of the run.
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self._total = total
+        self._quiet = quiet
+        self._done = threading.Event()
+        self._started = time.monotonic()
+        self.path = ""
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator["Progress"]:
+        """Shows progress while the block runs: a line rewritten on a terminal, else plain lines."""
+        if self._quiet:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="mixtape-") as folder:
+            self.path = os.path.join(folder, "items")
+            thread = threading.Thread(target=self._show, daemon=True)
+            thread.start()
+            try:
+                yield self
+            finally:
+                self._done.set()
+                thread.join()
+
+    def _show(self) -> None:
+        terminal = sys.stderr.isatty()
+        interval = _POLL_S if terminal else _PLAIN_LINE_S
+        while not self._done.wait(interval):
+            line = self._line()
+            print(
+                f"\r{line:<78}" if terminal else line,
+                end="" if terminal else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+        if terminal:
+            print(f"\r{self._line():<78}", file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        count = os.path.getsize(self.path) if os.path.exists(self.path) else 0
+        elapsed_s = time.monotonic() - self._started
+        rate = count / elapsed_s
+        left = f", {duration((self._total - count) / rate)} left" if 0 < count < self._total else ""
+        return f"{count:,} of {self._total:,} items, {rate:.1f} per second{left}"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time span for people: ``42 s``, ``3 min 20 s``, ``5 h 12 min``.
+
+    >>> duration(200)
+    '3 min 20 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

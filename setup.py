@@ -1,0 +1,66 @@
+"""Packaging of Mixtape: what it needs, and the ``mixtape`` command."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+REQUIRES = [
+    "apache-beam>=2.77,<2.78",
+    "fsspec>=2026.9,<2027",
+    "gcsfs>=2026.9,<2027",
+    "google-crc32c>=1.9,<2",
+    "jinja2>=3.1.6,<4",
+    "librosa>=0.11,<0.12",
+    "numpy>=2.4,<2.5",
+    "pyarrow>=25,<26",
+    "pyloudnorm>=0.2,<0.3",
+    "rich>=15,<16",
+    "scipy>=1.17,<1.18",
+    "soundfile>=0.14,<0.15",
+    "soxr>=1.1,<2",
+]
+EXTRAS = {
+    "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    "s3": ["s3fs>=2026.9,<2027"],
+    "video": ["av>=18,<19"],
+    "test": [
+        "hypothesis>=6.170,<7",
+        "mypy>=2.4,<3",
+        "pytest>=9.2,<10",
+        "pytest-xdist>=3.8,<4",
+        "ruff>=0.17.5,<0.18",
+        "setuptools>=77,<90",
+        "tensorflow-cpu>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.10,<5",
+        "webdataset>=1.0.2,<2",
+    ],
+}
+EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+
+setup(
+    name="mixtape",
+    version=runpy.run_path(str(HERE / "transforms" / "version.py"))["VERSION"],
+    description="Turns corpora into training corpora for speech separation, on any Apache Beam runner",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    author="The Mixtape authors",
+    python_requires=">=3.11",
+    packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
+    package_data={"transforms": ["*.html.j2", "**/*.html.j2"]},
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["mixtape = pipelines.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
+)

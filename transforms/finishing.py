@@ -1,0 +1,120 @@
+"""What is merged once, when all shards of a part stand: tables, indices, rejects, statistics."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from transforms import ledger as ledgers
+from transforms.errors import StorageError
+from transforms.plan import Part
+from transforms.rejects import Reject
+from transforms.sharding import RenderJob, summary_path
+from transforms.sinks import sinks_for
+from transforms.statistics import PartStatistics
+from transforms.storage import OWN_FOLDER, OutputTree
+
+_FOLDER = f"{OWN_FOLDER}/parts"
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """What an output holds of one part.
+
+    Attributes:
+        part: which part.
+        shards: how many shards.
+        table_paths: how its tables name files.
+        written: items written.
+        rejects: items that could not be made.
+        files: tables, indices and the like that stand beside the shards.
+        statistics: lengths, levels and SNRs, for summary and report.
+    """
+
+    part: Part
+    shards: int
+    table_paths: str
+    written: int
+    rejects: tuple[Reject, ...]
+    files: tuple[str, ...]
+    statistics: PartStatistics
+
+    @property
+    def planned(self) -> int:
+        """Items planned: every one is either written or rejected."""
+        return self.written + len(self.rejects)
+
+    def to_json(self) -> bytes:
+        """Returns the summary as JSON."""
+        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "PartSummary":
+        """Reads what ``to_json`` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        fields: dict[str, Any] = json.loads(data)
+        return cls(
+            part=Part(**fields["part"]),
+            shards=fields["shards"],
+            table_paths=fields["table_paths"],
+            written=fields["written"],
+            rejects=tuple(Reject(**reject) for reject in fields["rejects"]),
+            files=tuple(fields["files"]),
+            statistics=PartStatistics.from_json(fields["statistics"]),
+        )
+
+
+def read_summary(tree: OutputTree, part_name: str) -> PartSummary | None:
+    """Reads a part's summary; None where there is none, or one that cannot be understood."""
+    try:
+        return PartSummary.from_json(tree.read(summary_path(part_name)))
+    except (StorageError, ValueError, KeyError, TypeError):
+        return None
+
+
+def stored_summaries(tree: OutputTree) -> list[PartSummary]:
+    """Reads the summaries of all parts that an output holds, by name."""
+    names = [name.removesuffix(".json") for name in tree.names(_FOLDER)]
+    return [found for name in names if (found := read_summary(tree, name)) is not None]
+
+
+def is_finished(job: RenderJob, part_name: str, shard_count: int) -> bool:
+    """Tells whether a part whose shards all stand needs no merging again."""
+    summary = read_summary(job.tree, part_name)
+    return (
+        summary is not None
+        and summary.shards == shard_count
+        and summary.table_paths == job.options.table_paths
+        and all(job.tree.size(path) is not None for path in summary.files)
+    )
+
+
+def finish_part(job: RenderJob, part_name: str) -> PartSummary:
+    """Reads the ledgers of a part once, in order, and writes everything that is made from all.
+
+    Raises:
+        StorageError: a ledger is missing, or a file cannot be written.
+    """
+    plan = job.stored_plan(part_name)
+    writers = [
+        sink.open_part(plan.part, plan.shard_count) for sink in sinks_for(job.tree, job.rules, job.options)
+    ]
+    statistics = PartStatistics()
+    rejects: list[Reject] = []
+    for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
+        for writer in writers:
+            writer.add(ledger)
+        statistics.add(ledger, plan.read_shard(index), recipe=job.rules, formats=job.options.formats)
+        rejects += ledger.rejects
+    for writer in writers:
+        writer.close()
+    summary = PartSummary(
+        part=plan.part,
+        shards=plan.shard_count,
+        table_paths=job.options.table_paths,
+        written=statistics.items,
+        rejects=tuple(rejects),
+        files=tuple(path for writer in writers for path in writer.files),
+        statistics=statistics,
+    )
+    job.tree.write(summary_path(part_name), summary.to_json())
+    return summary

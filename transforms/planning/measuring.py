@@ -1,0 +1,97 @@
+"""From planned mixtures and their audio to mixtures with gains, in parallel."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from transforms.audio import SourceReader
+from transforms.errors import SourceError
+from transforms.loudness import normalised_gains
+from transforms.plan import NOISE, WHOLE, Mixture
+from transforms.planning.librimix import PlannedMixture, to_mixture
+from transforms.recipes import LIBRIMIX
+from transforms.rejects import Reject
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A planned mixture on its way to its place in a plan.
+
+    Attributes:
+        listing: name of the speech listing that it is made from.
+        number: its place in that listing's plan, from 0.
+        planned: utterances, noise and wanted levels.
+    """
+
+    listing: str
+    number: int
+    planned: PlannedMixture
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """What became of a planned mixture: a mixture with gains, or a reject."""
+
+    listing: str
+    number: int
+    mixture: Mixture | None = None
+    reject: Reject | None = None
+
+
+def measure_mixture(planned: PlannedMixture, reader: SourceReader) -> Mixture:
+    """Reads a planned mixture's audio and returns the mixture with its gains.
+
+    Raises:
+        SourceError: a source cannot serve, or is silent or too short to have a loudness.
+    """
+    sources = to_mixture(planned).sources
+    speech = [reader.read(source, WHOLE) for source in sources if source.role != NOISE]
+    noise = reader.read(sources[-1], max(map(len, speech)))
+    names = [source.name for source in sources]
+    gains = normalised_gains([*speech, noise], planned.targets_lufs, reader.rate_hz, names=names)
+    return to_mixture(planned, gains)
+
+
+class _Measure(beam.DoFn):
+    def __init__(self, roots: Mapping[str, str]) -> None:
+        self._roots = roots
+
+    def process(self, row: PlanRow) -> Iterator[GainRow]:
+        reader = SourceReader(self._roots, LIBRIMIX.rules.source_rate_hz)
+        try:
+            mixture = measure_mixture(row.planned, reader)
+        except SourceError as error:
+            Metrics.counter(MeasureGains, "items_rejected").inc()
+            yield GainRow(row.listing, row.number, reject=Reject.of(row.planned.id, error))
+        else:
+            Metrics.counter(MeasureGains, "items_measured").inc()
+            yield GainRow(row.listing, row.number, mixture=mixture)
+
+
+@dataclasses.dataclass
+class MeasureGains(beam.PTransform):
+    """Measures loudness and peaks of planned mixtures and works out their published gains.
+
+    Attributes:
+        roots: URL of each corpus root by name.
+    """
+
+    roots: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, rows: beam.PCollection[PlanRow]) -> beam.PCollection[GainRow]:
+        """Adds the steps."""
+        return (
+            rows
+            | "Spread" >> beam.Reshuffle()
+            # PlanRow, on whichever worker is free
+            | "Measure" >> beam.ParDo(_Measure(self.roots)).with_output_types(GainRow)
+            # GainRow
+        )
+
+

@@ -1,0 +1,79 @@
+"""The steps of a rendering pipeline: shards in, committed files out, parts merged at the end."""
+
+import dataclasses
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from transforms.finishing import PartSummary, finish_part
+from transforms.plan import Shard
+from transforms.sharding import RenderJob, ShardResult, process_shard
+
+
+class _ProcessShard(beam.DoFn):
+    """Renders one shard, or finds it in order."""
+
+    def __init__(self, job: RenderJob) -> None:
+        self._job = job
+
+    def process(self, shard: Shard) -> list[ShardResult]:
+        result = process_shard(self._job, shard)
+        for name, amount in (
+            ("items_written", result.written),
+            ("items_rejected", result.rejected),
+            (f"shards_{result.status}", 1),
+            ("milliseconds", int(result.seconds * 1000)),
+        ):
+            Metrics.counter(RenderShards, name).inc(amount)
+        return [result]
+
+
+@dataclasses.dataclass
+class RenderShards(beam.PTransform):
+    """Decodes, mixes and writes shards; each is one element from here to the ledger.
+
+    Audio never leaves the worker that decoded it. Shards whose ledger and files are in order are
+    passed by. The plans of all parts must be stored in the output (``transforms.store_plan``).
+
+    Attributes:
+        job: output, roots, recipe and options.
+    """
+
+    job: RenderJob
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[ShardResult]:
+        return (
+            shards
+            | "Spread" >> beam.Reshuffle()
+            # Shard, on whichever worker is free
+            | "Process" >> beam.ParDo(_ProcessShard(self.job)).with_output_types(ShardResult)
+            # ShardResult
+        )
+
+
+@dataclasses.dataclass
+class FinishParts(beam.PTransform):
+    """Writes tables, indices and summaries of every part of which all shards have come through.
+
+    Attributes:
+        job: output, roots, recipe and options.
+    """
+
+    job: RenderJob
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, results: beam.PCollection[ShardResult]) -> beam.PCollection[PartSummary]:
+        return (
+            results
+            | "NamePart" >> beam.Map(lambda result: (result.part, 1)).with_output_types(tuple[str, int])
+            # (part name, 1)
+            | "AwaitAllShards" >> beam.CombinePerKey(sum)
+            # (part name, shards seen)
+            | "Finish" >> beam.Map(lambda pair, job: finish_part(job, pair[0]), job=self.job)
+            # PartSummary
+        )

@@ -1,0 +1,318 @@
+"""One shard from plan rows to committed files: the unit of work, retry, resume and rebuild."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transforms import ledger as ledgers
+from transforms import storage
+from transforms.audio import SourceReader
+from transforms.errors import MixtapeError, SourceError, StorageError
+from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
+from transforms.plan import Mixture, RenderOptions, Shard, StoredPlan
+from transforms.recipes import Recipe, recipe_named
+from transforms.rejects import Reject
+from transforms.rendering import RenderedMixture, render_mixture
+from transforms.sinks import sinks_for
+from transforms.sinks.base import ShardWriter, Sink
+from transforms.sinks.wav import WavSink
+from transforms.storage import OWN_FOLDER, FileStamp, OutputTree
+
+ShardStatus = Literal["kept", "rendered"]
+
+_STAMPS_FOLDER = f"{OWN_FOLDER}/stamps"
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """What every worker needs to know to render any shard of a run.
+
+    Attributes:
+        out: URL of the output.
+        recipe: name of the recipe.
+        roots: URL of every corpus root by name.
+        options: what to make.
+        force: render shards even when their ledger says that nothing changed.
+        progress: local file to which one byte per finished item is appended, or empty.
+        launcher_pid: local process without which workers stop at the next item, or 0.
+    """
+
+    out: str
+    recipe: str
+    roots: Mapping[str, str]
+    options: RenderOptions
+    force: bool = False
+    progress: str = ""
+    launcher_pid: int = 0
+
+    @property
+    def tree(self) -> OutputTree:
+        """The output."""
+        return OutputTree(self.out)
+
+    @property
+    def rules(self) -> Recipe:
+        """The recipe."""
+        return recipe_named(self.recipe)
+
+    def stored_plan(self, part_name: str) -> StoredPlan:
+        """Opens the plan of a part that this output holds. Raises StorageError or UsageError."""
+        return StoredPlan.open(self.tree.url(plan_path(part_name)))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What came of one shard.
+
+    Attributes:
+        part: name of its part.
+        index: number of the shard in the part.
+        status: ``kept`` when ledger and files were found in order.
+        written: items written (now or before).
+        rejected: items that could not be made.
+        seconds: time spent on it.
+    """
+
+    part: str
+    index: int
+    status: ShardStatus
+    written: int
+    rejected: int
+    seconds: float
+
+
+def plan_path(part_name: str) -> str:
+    """Returns the place of a part's plan in an output."""
+    return f"{OWN_FOLDER}/plan/{part_name}.parquet"
+
+
+def summary_path(part_name: str) -> str:
+    """Returns the place of a part's summary, which is there only while all its shards stand."""
+    return f"{OWN_FOLDER}/parts/{part_name}.json"
+
+
+def stamps_path(shard_name: str) -> str:
+    """Returns the place of the source stamps that a shard was last checked with."""
+    return f"{_STAMPS_FOLDER}/{shard_name}.json"
+
+
+def shard_fingerprint(job: RenderJob, shard: Shard, mixtures: Sequence[Mixture]) -> str:
+    """Returns the digest of all that a shard's bytes follow from, its sources' content apart."""
+    options = dataclasses.asdict(job.options)
+    del options["table_paths"], options["shard_size"]
+    total = shard.count if "tfrecord" in job.options.formats else 0
+    rules = dataclasses.asdict(job.rules.rules)
+    return ledgers.fingerprint(mixtures, dataclasses.asdict(shard.part), rules, options, shard.index, total)
+
+
+def process_shard(job: RenderJob, shard: Shard) -> ShardResult:
+    """Renders a shard unless it stands in the output already, whole and unchanged.
+
+    Raises:
+        MixtapeError: something other than a source failed; names shard and item.
+    """
+    return kept_shard(job, shard) or render_shard(job, shard)
+
+
+def kept_shard(job: RenderJob, shard: Shard) -> ShardResult | None:
+    """Tells the result of a shard that need not be made again, or None for one that must.
+
+    It need not when its ledger is there, was made from the same rows and options and from sources
+    of the same content, and every file has the size that the ledger says.
+    """
+    started = time.monotonic()
+    tree = job.tree
+    old = None if job.force else ledgers.read_ledger(tree, shard.name)
+    if old is None:
+        return None
+    mixtures = job.stored_plan(shard.part.name).read_shard(shard.index)
+    if old.fingerprint != shard_fingerprint(job, shard, mixtures):
+        return None
+    if not (_files_stand(job, shard, old) and _sources_unchanged(job, shard, old)):
+        return None
+    seconds = time.monotonic() - started
+    return ShardResult(shard.part.name, shard.index, "kept", len(old.items), len(old.rejects), seconds)
+
+
+def _files_stand(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
+    tree = job.tree
+    if any(tree.size(file.path) != file.size_bytes for file in old.files):
+        return False
+    if "wav" not in job.options.formats:
+        return True
+    sink = WavSink(tree, job.rules, job.options)
+    return all(
+        tree.size(path) == size_bytes
+        for item in old.items
+        for path, size_bytes in sink.item_files(shard.part, item)
+    )
+
+
+def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
+    """Compares the sources with the ledger: by stamp where it is known, else by content."""
+    reader = _reader(job)
+    known = _read_stamps(job.tree, shard)
+    stamps: dict[str, FileStamp] = {}
+    for name, content in old.sources.items():
+        found = storage.stamp(reader.url_of(name))
+        trusted = content != storage.MISSING and found is not None and found == known.get(name)
+        if not trusted and reader.content(name) != content:
+            return False
+        if found is not None:
+            stamps[name] = found
+    if stamps != known:
+        _write_stamps(job.tree, shard, stamps)
+    return True
+
+
+def _read_stamps(tree: OutputTree, shard: Shard) -> dict[str, FileStamp]:
+    try:
+        fields = json.loads(tree.read(stamps_path(shard.name)))
+        return {name: FileStamp(*stamp) for name, stamp in fields.items()}
+    except (StorageError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write_stamps(tree: OutputTree, shard: Shard, stamps: Mapping[str, FileStamp]) -> None:
+    fields = {name: dataclasses.astuple(stamp) for name, stamp in sorted(stamps.items())}
+    tree.write(stamps_path(shard.name), json.dumps(fields, indent=0).encode())
+
+
+def _reader(job: RenderJob) -> SourceReader:
+    return SourceReader(job.roots, job.rules.rules.source_rate_hz)
+
+
+@dataclass
+class _ShardOutcome:
+    items: list[ItemRecord] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def render_shard(job: RenderJob, shard: Shard) -> ShardResult:
+    """Renders every item of a shard into every format, then commits it with its ledger.
+
+    Raises:
+        MixtapeError: something other than a source failed; names shard and item.
+    """
+    started = time.monotonic()
+    tree = job.tree
+    old = ledgers.read_ledger(tree, shard.name)
+    tree.remove(summary_path(shard.part.name))
+    tree.remove(ledgers.ledger_path(shard.name))
+    mixtures = job.stored_plan(shard.part.name).read_shard(shard.index)
+    reader = _reader(job)
+    sinks = sinks_for(tree, job.rules, job.options)
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(sink.open_shard(shard)) for sink in sinks]
+        outcome = _render_items(job, shard, mixtures, reader, writers)
+    new = ShardLedger(
+        shard=shard.name,
+        fingerprint=shard_fingerprint(job, shard, mixtures),
+        sources=reader.contents,
+        items=tuple(outcome.items),
+        rejects=tuple(outcome.rejects),
+        files=tuple(file for writer in writers for file in writer.files),
+    )
+    _remove_stale(sinks, shard, mixtures, old=old, new=new)
+    _write_stamps(tree, shard, reader.stamps)
+    ledgers.write_ledger(tree, new)
+    seconds = time.monotonic() - started
+    return ShardResult(shard.part.name, shard.index, "rendered", len(new.items), len(new.rejects), seconds)
+
+
+def _render_items(
+    job: RenderJob,
+    shard: Shard,
+    mixtures: Sequence[Mixture],
+    reader: SourceReader,
+    writers: Sequence[ShardWriter],
+) -> _ShardOutcome:
+    outcome = _ShardOutcome()
+    with _progress(job.progress) as advance:
+        for mixture in mixtures:
+            _stop_without_launcher(job.launcher_pid)
+            try:
+                rendered = render_mixture(mixture, job.rules, job.options, reader.read)
+            except SourceError as error:
+                outcome.rejects.append(Reject.of(mixture.id, error))
+            else:
+                _write_item(shard, rendered, writers)
+                outcome.items.append(item_record(rendered))
+            advance()
+    return outcome
+
+
+def _write_item(shard: Shard, rendered: RenderedMixture, writers: Sequence[ShardWriter]) -> None:
+    try:
+        for writer in writers:
+            writer.add(rendered)
+    except StorageError as error:
+        where = f"shard {shard.name}, item {rendered.mixture.id}"
+        raise MixtapeError(f"{where}: cannot write {error}") from error
+
+
+def item_record(rendered: RenderedMixture) -> ItemRecord:
+    """Returns what the ledger keeps of a rendered mixture."""
+    return ItemRecord(
+        rendered.mixture.id,
+        tuple(
+            VariantRecord(
+                variant.variant,
+                variant.samples,
+                {name: ledgers.crc32c(pcm.tobytes()) for name, pcm in variant.pcm.items()},
+                variant.snr_db,
+            )
+            for variant in rendered.variants
+        ),
+    )
+
+
+def _remove_stale(
+    sinks: Sequence[Sink],
+    shard: Shard,
+    mixtures: Sequence[Mixture],
+    *,
+    old: ShardLedger | None,
+    new: ShardLedger,
+) -> None:
+    """Removes files that an earlier run made of this shard, in these formats, and that it lacks now."""
+    tree = sinks[0].tree
+    before = {file.path for file in old.files} if old is not None else set()
+    for path in before - {file.path for file in new.files}:
+        if any(sink.is_shard_file(shard.part, path) for sink in sinks):
+            tree.remove(path)
+    rejected = {reject.item for reject in new.rejects}
+    for sink in sinks:
+        if isinstance(sink, WavSink):
+            for mixture in mixtures:
+                if mixture.id in rejected:
+                    roles = tuple(source.role for source in mixture.sources)
+                    for path in sink.planned_files(shard.part, mixture.id, roles):
+                        tree.remove(path)
+
+
+@contextlib.contextmanager
+def _progress(path: str) -> Iterator[Callable[[], object]]:
+    """Yields what to call after each item: it lengthens a file that the launcher watches."""
+    if not path:
+        yield lambda: None
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        yield lambda: os.write(descriptor, b".")
+    finally:
+        os.close(descriptor)
+
+
+def _stop_without_launcher(launcher_pid: int) -> None:
+    """Ends a worker whose launcher was killed, so that it cannot disturb the next run."""
+    if launcher_pid:
+        try:
+            os.kill(launcher_pid, 0)
+        except ProcessLookupError:
+            os._exit(1)

@@ -1,0 +1,111 @@
+"""The tables that published corpora carry beside their WAV files: paths, lengths, SNRs."""
+
+import contextlib
+import csv
+import io
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Literal
+
+from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
+from transforms.plan import Part, RenderOptions
+from transforms.recipes import Recipe
+from transforms.sinks.base import PartWriter
+from transforms.storage import OutputTree
+
+TableKind = Literal["mixture", "metrics"]
+TABLE_KINDS: tuple[TableKind, ...] = ("mixture", "metrics")
+
+
+def column_stem(role: str) -> str:
+    """Returns what the published tables call a role: ``source_1`` for ``s1``, ``noise`` as it is.
+
+    >>> column_stem("s2"), column_stem("noise")
+    ('source_2', 'noise')
+    """
+    return f"source_{role[1:]}" if role[:1] == "s" and role[1:].isdigit() else role
+
+
+def table_columns(kind: TableKind, members: Sequence[str]) -> list[str]:
+    """Returns the header of a table, given the roles that its mixture type sums."""
+    stems = [column_stem(role) for role in members]
+    if kind == "metrics":
+        return ["mixture_ID", *(f"{stem}_SNR" for stem in stems)]
+    return ["mixture_ID", "mixture_path", *(f"{stem}_path" for stem in stems), "length"]
+
+
+def _csv_line(row: Sequence[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue().encode()
+
+
+class TablesWriter(PartWriter):
+    """Writes all tables of one part side by side, row by row, in plan order.
+
+    Args:
+        tree: the output.
+        recipe: names the tables and their members.
+        options: the types, and how paths are written.
+        part: what the tables are of.
+    """
+
+    def __init__(self, tree: OutputTree, recipe: Recipe, options: RenderOptions, part: Part) -> None:
+        self._tree = tree
+        self._recipe = recipe
+        self._options = options
+        self._part = part
+        self._open = contextlib.ExitStack()
+        self._files: dict[str, BinaryIO] = {}
+
+    def add(self, ledger: ShardLedger) -> None:
+        """Takes the next shard's items."""
+        for item in ledger.items:
+            for record in item.variants:
+                for mix_type in self._options.types:
+                    self._add_rows(item, record, mix_type)
+
+    def _add_rows(self, item: ItemRecord, record: VariantRecord, mix_type: str) -> None:
+        roles = [stream for stream in record.crc32c if stream not in self._recipe.types]
+        members = self._recipe.types[mix_type](roles)
+        for kind in TABLE_KINDS:
+            path = self._recipe.table_path(self._part, record.variant, kind, mix_type)
+            if path not in self._files:
+                self._begin(path, table_columns(kind, members))
+            row = self._row(kind, item.id, record, path, (mix_type, *members))
+            self._files[path].write(_csv_line(row))
+
+    def _begin(self, path: str, columns: Sequence[str]) -> None:
+        self._files[path] = self._open.enter_context(self._tree.open(path))
+        self._files[path].write(_csv_line(columns))
+
+    def _row(
+        self, kind: TableKind, item_id: str, record: VariantRecord, table: str, streams: Sequence[str]
+    ) -> list[str]:
+        if kind == "metrics":
+            return [item_id, *(repr(float(snr)) for snr in record.snr_db[streams[0]])]
+        paths = [self._recipe.wav_path(self._part, record.variant, stream, item_id) for stream in streams]
+        return [item_id, *(self._shown(path, table) for path in paths), str(record.samples)]
+
+    def _shown(self, path: str, table: str) -> str:
+        """Writes a path of the output as the run wants it in tables."""
+        match self._options.table_paths:
+            case "absolute":
+                return self._tree.url(path)
+            case "relative":
+                return posixpath.relpath(path, posixpath.dirname(table))
+            case prefix:
+                return f"{prefix.rstrip('/')}/{path}"
+
+    def close(self) -> None:
+        """Completes the tables; of a part without any item, removes them."""
+        self._open.close()
+        self.files = tuple(self._files)
+        for path in set(self._all_paths()) - set(self.files):
+            self._tree.remove(path)
+
+    def _all_paths(self) -> Iterator[str]:
+        for variant in self._options.variants:
+            for mix_type in self._options.types:
+                for kind in TABLE_KINDS:
+                    yield self._recipe.table_path(self._part, variant, kind, mix_type)

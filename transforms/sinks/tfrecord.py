@@ -1,0 +1,279 @@
+"""TFRecord: shards of ``tf.train.Example`` in the layout that TFDS loads without builder code.
+
+A corpus is one data set per rate and mode, a subset one split of it; the streams are 16-bit tensors
+stored as their bytes. Nothing of TensorFlow is needed to write them. Formats: TFRecord framing
+(length, masked CRC-32C, data, masked CRC-32C; little-endian), protocol buffer wire format,
+``dataset_info.json`` and ``features.json`` of TensorFlow Datasets 4.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import google_crc32c
+
+from transforms.ledger import ShardLedger
+from transforms.plan import Part, Shard, Variant
+from transforms.rendering import RenderedMixture
+from transforms.sinks.base import PartWriter, ShardWriter, Sink
+from transforms.sinks.description import PackedFiles, Piece, describe_json, sample_bytes
+from transforms.storage import OWN_FOLDER
+
+VERSION = "1.0.0"
+_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+_MASK = 0xA282EAD8
+_BYTES_LIST, _INT64_LIST = 1, 3
+
+
+def varint(number: int) -> bytes:
+    """Returns a protocol buffer varint, 7 bits per byte, lowest first. ``number`` is not negative."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def delimiter(field: int, size_bytes: int) -> bytes:
+    """Returns what precedes a length-delimited field: its tag (field below 16) and its size."""
+    return bytes((field << 3 | 2,)) + varint(size_bytes)
+
+
+def feature_head(name: str, kind: int, size_bytes: int) -> bytes:
+    """Returns all that precedes the one value of a feature in an Example's map of features.
+
+    Args:
+        name: the feature.
+        kind: field of ``Feature``: 1 for a bytes list, 3 for an int64 list.
+        size_bytes: encoded size of the value.
+    """
+    key = name.encode()
+    head = delimiter(1, size_bytes)
+    head = delimiter(kind, len(head) + size_bytes) + head
+    head = delimiter(2, len(head) + size_bytes) + head
+    head = delimiter(1, len(key)) + key + head
+    return delimiter(1, len(head) + size_bytes) + head
+
+
+def example_pieces(features: Mapping[str, Piece | int]) -> list[Piece]:
+    """Returns a serialised ``tf.train.Example`` in pieces, features sorted by name.
+
+    Args:
+        features: of each feature its one value: bytes, or an integer that is not negative.
+    """
+    pieces: list[Piece] = []
+    for name in sorted(features):
+        value = features[name]
+        if isinstance(value, int):
+            encoded = varint(value)
+            pieces += [feature_head(name, _INT64_LIST, len(encoded)), encoded]
+        else:
+            pieces += [feature_head(name, _BYTES_LIST, len(value)), value]
+    return [delimiter(1, sum(map(len, pieces))), *pieces]
+
+
+def masked_crc(crc: int) -> int:
+    """Returns a CRC-32C as TFRecord stores it: rotated right by 15 bits, plus a constant."""
+    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+def record_pieces(pieces: Sequence[Piece]) -> list[Piece]:
+    """Returns one TFRecord around data that comes in pieces."""
+    length = struct.pack("<Q", sum(map(len, pieces)))
+    crc = 0
+    for piece in pieces:
+        crc = google_crc32c.extend(crc, piece)
+    head = length + struct.pack("<I", masked_crc(google_crc32c.value(length)))
+    return [head, *pieces, struct.pack("<I", masked_crc(crc))]
+
+
+def dataset_name(corpus: str, variant: Variant) -> str:
+    """Returns the TFDS name of a corpus at one rate and mode, for instance ``libri2mix_wav8k_min``."""
+    name = re.sub(r"[^a-z0-9_]", "_", corpus.lower())
+    prefix = "" if name[:1].isalpha() else "corpus_"
+    return f"{prefix}{name}_{variant.folder}_{variant.mode}"
+
+
+def split_name(subset: str) -> str:
+    """Returns the TFDS split of a subset: itself, if made of letters, digits, ``_`` and ``-``.
+
+    Other characters become ``_``, and 6 digits of the subset's SHA-256 keep two such names apart.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", subset)
+    return name if name == subset else f"{name}_{hashlib.sha256(subset.encode()).hexdigest()[:6]}"
+
+
+def _folder(corpus: str, dataset: str) -> str:
+    return f"{corpus}/{TFRecordSink.name}/{dataset}/{VERSION}"
+
+
+def _split_path(folder: str, subset: str) -> str:
+    """Place of what is known of one split, from which a data set's description is put together."""
+    return f"{OWN_FOLDER}/{folder}/{split_name(subset)}.json"
+
+
+class _RecordShardWriter(ShardWriter):
+    def __init__(self, part: Part, files: PackedFiles) -> None:
+        self._part = part
+        self._files = files
+
+    def add(self, item: RenderedMixture) -> None:
+        for rendered in item.variants:
+            features: dict[str, Piece | int] = {
+                "id": item.mixture.id.encode(),
+                "description": describe_json(self._part, item.mixture, rendered),
+                "sample_rate": rendered.variant.rate_hz,
+                "samples": rendered.samples,
+            }
+            features |= {stream: sample_bytes(pcm) for stream, pcm in rendered.pcm.items()}
+            self._files.of(rendered.variant).append(*record_pieces(example_pieces(features)))
+
+
+@dataclass
+class _Split:
+    """What a data set's description says of one split; ``streams`` are those that every item has."""
+
+    size_bytes: int = 0
+    shard_lengths: list[int] = field(default_factory=list)
+    streams: set[str] | None = None
+
+    def to_json(self, name: str) -> bytes:
+        info = {
+            "name": name,
+            "filepathTemplate": _TEMPLATE,
+            "numBytes": str(self.size_bytes),
+            "shardLengths": [str(length) for length in self.shard_lengths],
+        }
+        return _json({"split": info, "streams": sorted(self.streams or ())})
+
+
+class _SplitWriter(PartWriter):
+    """Gathers what is known of a part's splits, one per variant, and stores it."""
+
+    def __init__(self, sink: "TFRecordSink", part: Part) -> None:
+        self._tree = sink.tree
+        self._subset = part.subset
+        self._folders = {
+            variant: _folder(part.corpus, dataset_name(part.corpus, variant))
+            for variant in sink.options.variants
+        }
+        self._splits = {folder: _Split() for folder in (*self._folders.values(), *sink.folders(part))}
+
+    def add(self, ledger: ShardLedger) -> None:
+        for split in self._splits.values():
+            split.shard_lengths.append(len(ledger.items))
+        for file in ledger.files:
+            folder = file.path.rpartition("/")[0]
+            if folder in self._splits:
+                self._splits[folder].size_bytes += file.size_bytes
+        for item in ledger.items:
+            for record in item.variants:
+                split = self._splits[self._folders[record.variant]]
+                known = record.crc32c.keys() if split.streams is None else split.streams
+                split.streams = known & record.crc32c.keys()
+
+    def close(self) -> None:
+        """Stores the splits, and removes that of a variant without records."""
+        for folder, split in self._splits.items():
+            path = _split_path(folder, self._subset)
+            if split.size_bytes:
+                self._tree.write_if_changed(path, split.to_json(split_name(self._subset)))
+                self.files += (path,)
+            else:
+                self._tree.remove(path)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _feature(kind: str, **details: Any) -> dict[str, Any]:
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{kind}", **details}
+
+
+def features_json(streams: Collection[str]) -> bytes:
+    """Returns ``features.json``: every stream a vector of 16-bit samples stored as its bytes."""
+    text = _feature("text_feature.Text", text={})
+    number = _feature("tensor_feature.Tensor", tensor={"dtype": "int64", "encoding": "none", "shape": {}})
+    samples = _feature(
+        "tensor_feature.Tensor",
+        tensor={"dtype": "int16", "encoding": "bytes", "shape": {"dimensions": ["-1"]}},
+    )
+    features = {"id": text, "description": text, "sample_rate": number, "samples": number}
+    features |= dict.fromkeys(streams, samples)
+    return _json(_feature("features_dict.FeaturesDict", featuresDict={"features": features}))
+
+
+class TFRecordSink(Sink):
+    """TFDS data sets ``<corpus>/tfrecord/<data set>/1.0.0``, one per rate and mode, splits = subsets.
+
+    Records have the features ``id``, ``description`` (JSON), ``sample_rate`` (Hz), ``samples`` and
+    every stream. A shard whose items were all rejected has no file and the length 0, which TFDS
+    passes over.
+    """
+
+    name: ClassVar[str] = "tfrecord"
+
+    @contextlib.contextmanager
+    def open_shard(self, shard: Shard) -> Iterator[ShardWriter]:
+        """Opens the files of a shard, one per rate and mode. Raises StorageError."""
+        number = f"{shard.index:05d}-of-{shard.count:05d}"
+
+        def path(variant: Variant) -> str:
+            dataset = dataset_name(shard.part.corpus, variant)
+            split = split_name(shard.part.subset)
+            return f"{_folder(shard.part.corpus, dataset)}/{dataset}-{split}.{self.name}-{number}"
+
+        with PackedFiles(self.tree, path) as files:
+            writer = _RecordShardWriter(shard.part, files)
+            yield writer
+        writer.files = files.written
+
+    def open_part(self, part: Part, shard_count: int) -> PartWriter:
+        """Begins what the data sets' descriptions say of a part; shards come with their ledgers."""
+        del shard_count
+        return _SplitWriter(self, part)
+
+    def close_corpus(self, parts: Sequence[Part]) -> None:
+        """Describes each data set by its stored splits: ``dataset_info.json``, ``features.json``."""
+        for corpus in sorted({part.corpus for part in parts}):
+            subsets = sorted(part.subset for part in parts if part.corpus == corpus)
+            for dataset in self.tree.names(f"{corpus}/{self.name}"):
+                folder = _folder(corpus, dataset)
+                paths = [_split_path(folder, subset) for subset in subsets]
+                stored = [self.tree.read(path) for path in paths if self.tree.size(path) is not None]
+                self._describe(folder, dataset, [json.loads(data) for data in stored])
+
+    def _describe(self, folder: str, dataset: str, splits: Sequence[Mapping[str, Any]]) -> None:
+        info_path, features_path = f"{folder}/dataset_info.json", f"{folder}/features.json"
+        if not splits:
+            self.tree.remove(info_path)
+            self.tree.remove(features_path)
+            return
+        info = {
+            "fileFormat": self.name,
+            "name": dataset,
+            "splits": [facts["split"] for facts in splits],
+            "version": VERSION,
+        }
+        common = set.intersection(*(set(facts["streams"]) for facts in splits))
+        self.tree.write_if_changed(features_path, features_json(common))
+        self.tree.write_if_changed(info_path, _json(info))
+
+    def is_shard_file(self, part: Part, path: str) -> bool:
+        """Tells whether a path is named like a record file of this part, of any number of shards."""
+        corpus, split, version = map(re.escape, (part.corpus, split_name(part.subset), VERSION))
+        pattern = rf"{corpus}/{self.name}/(\w+)/{version}/\1-{split}\.{self.name}-\d{{5,}}-of-\d{{5,}}"
+        return re.fullmatch(pattern, path) is not None
+
+    def folders(self, part: Part) -> tuple[str, ...]:
+        """Returns the folder of each rate and mode that there is, whatever options made it."""
+        return tuple(
+            _folder(part.corpus, dataset) for dataset in self.tree.names(f"{part.corpus}/{self.name}")
+        )
