@@ -36,6 +36,7 @@ EXTRAS = {
         "tensorflow-cpu>=2.21,<2.22",
         "tensorflow-datasets>=4.9.10,<5",
         "webdataset>=1.0.2,<2",
+        "wids>=0.1.11,<0.2",
     ],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
@@ -61,6 +62,7 @@ setup(
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
     ],
 )

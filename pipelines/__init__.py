@@ -1,0 +1,1 @@
+"""Programs: one module per job, each a short composition of transforms."""

@@ -143,8 +143,8 @@ def _librimix_choices(parser: argparse.ArgumentParser) -> None:
         "--subsets",
         nargs="+",
         metavar="NAME",
-        default=list(LIBRIMIX_SUBSETS),
-        help="subsets to plan, in this order: it decides the random stream; absent ones are passed over",
+        help="subsets to plan, in this order: it decides the random stream "
+        f"(default: those of {' '.join(LIBRIMIX_SUBSETS)} that are there)",
     )
     add(
         "--round-to",

@@ -196,7 +196,7 @@ def build(pipeline: beam.Pipeline, options: MetadataOptions) -> None:
     read = paths | "ReadHeaders" >> ReadHeaders(work.root, work.layout.name, work.layout.rate_hz)
     # headers: Header, rejects: Reject
     made = read.headers | "MakeRows" >> MakeRows(work.layout)
-    # rows: (file name, (row,)), rejects: Reject
+    # rows: (file name, row), rejects: Reject
     written = made.rows | "WriteListings" >> WriteListings(options.out, work.layout, work.listings)
     # file name
     rejects = (read.rejects, made.rejects) | "JoinRejects" >> beam.Flatten()

@@ -15,14 +15,13 @@ from transforms import report
 from transforms.errors import StorageError, UsageError
 from transforms.finishing import PartSummary, read_summary, stored_summaries
 from transforms.plan import Mixture, Part, StoredPlan
-from transforms.rejects import rejects_csv
+from transforms.rejects import REJECTS_PATH, rejects_csv
 from transforms.sharding import RenderJob, plan_path, stamps_path, summary_path
 from transforms.sinks import SINKS, sinks_for
 from transforms.sinks.wav import WavSink
 from transforms.storage import OWN_FOLDER, OutputTree
 from transforms.version import VERSION
 
-REJECTS_PATH = f"{OWN_FOLDER}/rejects.csv"
 RUN_PATH = f"{OWN_FOLDER}/run.json"
 REPORT_PATH = f"{OWN_FOLDER}/report.html"
 _LEDGER_FOLDER = f"{OWN_FOLDER}/ledger"

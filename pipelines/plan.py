@@ -2,22 +2,24 @@
 
 import argparse
 import functools
-import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pipelines import runner
+from pipelines.arguments import LIBRIMIX_SUBSETS
 from pipelines.checks import Checker
-from pipelines.output import REJECTS_PATH, check_writable
+from pipelines.output import check_writable
+from pipelines.runner import Running, duration, run_pipeline
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.listing import NoiseClip, Utterance, read_noises, read_utterances
-from transforms.plan import Mixture, write_plan
 from transforms.planning.librimix import PlannedSubset, plan_subsets, to_mixture
-from transforms.rejects import Reject, RejectLimit, rejects_csv
+from transforms.planning.plan_files import PlanFiles
+from transforms.rejects import REJECTS_PATH, RejectLimit
 from transforms.storage import OutputTree
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,8 @@ class PlanRequest:
         dev_test_size: mixtures of a subset that is not for training.
         shard_size: mixtures per row group.
         limit: rejects that a good run may have.
-        workers: processes of a local run.
-        passed_on: flags for Beam.
-        quiet: print problems only.
-        verbose: let Beam log.
+        force: make plans anew that still hold.
+        running: on which runner, with how many workers.
     """
 
     speech: dict[str, list[Utterance]]
@@ -51,10 +51,8 @@ class PlanRequest:
     dev_test_size: int
     shard_size: int
     limit: RejectLimit
-    workers: int
-    passed_on: tuple[str, ...]
-    quiet: bool
-    verbose: bool
+    force: bool
+    running: Running
 
     def subsets(self) -> list[PlannedSubset]:
         """Chooses utterances and noises of all subsets. Raises UsageError."""
@@ -66,49 +64,6 @@ class PlanRequest:
             round_to=self.round_to,
             dev_test_size=self.dev_test_size,
         )
-
-
-@dataclass(frozen=True)
-class PlanTarget:
-    """Where and how plans are written.
-
-    Attributes:
-        tree: the output.
-        speakers: utterances per mixture.
-        shard_size: mixtures per row group of the Parquet form.
-        with_gains: whether the mixtures have gains.
-    """
-
-    tree: OutputTree
-    speakers: int
-    shard_size: int
-    with_gains: bool
-
-    def write(self, listing_name: str, rows: Sequence[Mixture | Reject]) -> list[Reject]:
-        """Writes the published plan and info file of a listing, and with gains our Parquet plan.
-
-        Returns:
-            The rejects among the rows. Raises StorageError.
-        """
-        mixtures = [row for row in rows if isinstance(row, Mixture)]
-        path = librimix.plan_path(listing_name, self.speakers)
-        csv_bytes = librimix.plan_csv(mixtures, self.speakers, with_gains=self.with_gains)
-        self.tree.write_if_changed(path, csv_bytes)
-        info = librimix.info_csv(mixtures, self.speakers)
-        self.tree.write_if_changed(librimix.info_path(listing_name, self.speakers), info)
-        if self.with_gains:
-            part = librimix.part_of(listing_name, self.speakers)
-            parquet = path.removesuffix(".csv") + ".parquet"
-            write_plan(self.tree, parquet, part, mixtures, shard_size=self.shard_size)
-        return [row for row in rows if isinstance(row, Reject)]
-
-    def write_rejects(self, lists: Iterable[Sequence[Reject]]) -> None:
-        """Writes all rejects of a run, or removes those of an earlier one."""
-        rejects = sorted(itertools.chain.from_iterable(lists), key=lambda reject: reject.item)
-        if rejects:
-            self.tree.write_if_changed(REJECTS_PATH, rejects_csv(rejects))
-        else:
-            self.tree.remove(REJECTS_PATH)
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
@@ -133,8 +88,8 @@ def make_request(checker: Checker, passed_on: Sequence[str]) -> PlanRequest:
     if len(given) == 1:
         checker.problems.append(f"--{given[0]} is given alone; gains need both --librispeech and --wham")
     request = PlanRequest(
-        speech=_listings(checker, speech_folder, "librispeech") if speech_folder else {},
-        noises=_listings(checker, noise_folder, "wham") if noise_folder else {},
+        speech=_speech_listings(checker, speech_folder) if speech_folder else {},
+        noises=_noise_listings(checker, noise_folder) if noise_folder else {},
         roots={name: storage.absolute(checker.folder(name)) for name in given},
         out=checker.needed("out"),
         speakers=checker.whole_number("speakers"),
@@ -143,34 +98,43 @@ def make_request(checker: Checker, passed_on: Sequence[str]) -> PlanRequest:
         dev_test_size=checker.whole_number("dev_test_size"),
         shard_size=checker.whole_number("shard_size"),
         limit=checker.reject_limit(),
-        workers=arguments.workers,
-        passed_on=tuple(passed_on),
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
+        force=arguments.force,
+        running=Running.of(arguments, passed_on),
     )
     checker.raise_problems()
     return request
 
 
-def _listings(checker: Checker, folder: str, kind: str) -> dict[str, Any]:
-    """Reads the listings that a run uses: of speech in the order of ``--subsets``, all of noise."""
-    found = checker.attempt(
-        lambda: [name.removesuffix(".csv") for name in storage.list_folder(folder) if name.endswith(".csv")],
-        [],
-    )
-    wanted = found if kind == "wham" else [name for name in checker.arguments.subsets if name in found]
-    if not wanted:
-        looked_for = (
-            "any .csv" if kind == "wham" else ", ".join(f"{name}.csv" for name in checker.arguments.subsets)
-        )
-        checker.problems.append(
-            f"{folder}: holds no listing to plan from (looked for {looked_for}; found {found})"
-        )
-    read = read_noises if kind == "wham" else read_utterances
-    return {
-        name: checker.attempt(functools.partial(read, storage.join(folder, f"{name}.csv")), [])
-        for name in wanted
-    }
+def _speech_listings(checker: Checker, folder: str) -> dict[str, list[Utterance]]:
+    """Reads the speech listings of a run, in the order of the random stream."""
+    found: list[str] = checker.attempt(lambda: _listings_in(folder), [])
+    asked = checker.arguments.subsets
+    wanted = [name for name in asked or LIBRIMIX_SUBSETS if asked or name in found]
+    missing = sorted(set(wanted) - set(found))
+    if missing or not wanted:
+        looked_for = " ".join(f"{name}.csv" for name in missing or LIBRIMIX_SUBSETS)
+        checker.problems.append(f"{folder}: has no listing {looked_for}; it has {' '.join(found) or 'none'}")
+    return _read_all(checker, folder, [name for name in wanted if name in found], read_utterances)
+
+
+def _noise_listings(checker: Checker, folder: str) -> dict[str, list[NoiseClip]]:
+    """Reads all noise listings."""
+    found: list[str] = checker.attempt(lambda: _listings_in(folder), [])
+    if not found:
+        checker.problems.append(f"{folder}: has no listing; looked for train.csv, dev.csv, test.csv")
+    return _read_all(checker, folder, found, read_noises)
+
+
+def _listings_in(folder: str) -> list[str]:
+    names = storage.list_folder(folder)
+    return [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+
+
+def _read_all(
+    checker: Checker, folder: str, names: Sequence[str], read: Callable[[str], list[Row]]
+) -> dict[str, list[Row]]:
+    urls = {name: storage.join(folder, f"{name}.csv") for name in names}
+    return {name: checker.attempt(functools.partial(read, url), []) for name, url in urls.items()}
 
 
 def write_plans(request: PlanRequest, subsets: Sequence[PlannedSubset]) -> int:
@@ -184,70 +148,55 @@ def write_plans(request: PlanRequest, subsets: Sequence[PlannedSubset]) -> int:
     check_writable(tree)
     with storage.only_run(tree):
         tree.remove_temporary()
-        target = PlanTarget(tree, request.speakers, request.shard_size, with_gains=bool(request.roots))
-        if request.roots:
-            counters = runner.run_pipeline(
-                functools.partial(build, roots=request.roots, target=target, subsets=subsets),
-                passed_on=request.passed_on,
-                workers=request.workers,
-                verbose=request.verbose,
-            )
-        else:
-            counters = {}
-            for subset in subsets:
-                target.write(subset.listing_name, list(map(to_mixture, subset.mixtures)))
+        files = PlanFiles(tree, request.speakers, request.shard_size, request.roots).for_subsets(subsets)
+        stale = [subset for subset in subsets if request.force or not files.stands(subset.listing_name)]
+        _write_stale(request, files, stale)
+        files.write_rejects()
         tree.remove_temporary()
-    rejected = counters.get("items_rejected", 0)
+    rejected = len(files.rejects())
     planned = sum(len(subset.mixtures) for subset in subsets)
-    if not request.quiet:
-        _print_summary(request, subsets, rejected=rejected, seconds=time.monotonic() - started)
+    if not request.running.quiet:
+        print(f"planned {planned:,} = written {planned - rejected:,} + rejected {rejected:,}")
+        _print_summary(request, subsets, made=len(stale), seconds=time.monotonic() - started)
+        if rejected:
+            print(f"rejects, with reasons and what to do: {tree.url(REJECTS_PATH)}")
     return 0 if request.limit.allows(rejected, planned) else 1
 
 
-def build(
-    pipeline: Any, *, roots: Mapping[str, str], target: PlanTarget, subsets: Sequence[PlannedSubset]
-) -> None:
+def _write_stale(request: PlanRequest, files: PlanFiles, subsets: Sequence[PlannedSubset]) -> None:
+    """Writes the plans of subsets, measuring gains on the runner where there is audio."""
+    if not request.roots:
+        for subset in subsets:
+            files.write(subset.listing_name, [to_mixture(planned) for planned in subset.mixtures])
+    elif subsets:
+        run_pipeline(functools.partial(build, files=files, subsets=subsets), request.running)
+
+
+def build(pipeline: Any, *, files: PlanFiles, subsets: Sequence[PlannedSubset]) -> None:
     """Adds the measuring of all mixtures and the writing of their plans to a pipeline."""
     import apache_beam as beam
 
-    from transforms.planning.measuring import GainRow, MeasureGains, PlanRow
+    from transforms.planning.steps import MeasureGains, PlanRow, WritePlans
 
     rows = [
         PlanRow(subset.listing_name, number, planned)
         for subset in subsets
         for number, planned in enumerate(subset.mixtures)
     ]
-    by_listing = (
+    (
         pipeline
         | "PlannedMixtures" >> beam.Create(rows, reshuffle=False).with_output_types(PlanRow)
         # PlanRow
-        | "MeasureGains" >> MeasureGains(roots)
+        | "MeasureGains" >> MeasureGains(files.roots)
         # GainRow
-        | "NameListing" >> beam.Map(lambda row: (row.listing, row)).with_output_types(tuple[str, GainRow])
-        # (listing name, GainRow)
-        | "AwaitAll" >> beam.GroupByKey()
-        # (listing name, GainRows in any order)
-    )
-    written = by_listing | "WritePlan" >> beam.Map(lambda pair: target.write(pair[0], _in_order(pair[1])))
-    # rejects of a listing
-    (
-        pipeline
-        | "Once" >> beam.Create([None], reshuffle=False)
-        | "WriteRejects"
-        >> beam.Map(lambda _, lists: target.write_rejects(lists), beam.pvalue.AsList(written))
+        | "WritePlans" >> WritePlans(files, [subset.listing_name for subset in subsets])
         # None
     )
 
 
-def _in_order(rows: Iterable[Any]) -> list[Mixture | Reject]:
-    return [row.mixture or row.reject for row in sorted(rows, key=lambda row: row.number)]
-
-
 def _print_summary(
-    request: PlanRequest, subsets: Sequence[PlannedSubset], *, rejected: int, seconds: float
+    request: PlanRequest, subsets: Sequence[PlannedSubset], *, made: int, seconds: float
 ) -> None:
-    planned = sum(len(subset.mixtures) for subset in subsets)
-    print(f"planned {planned:,} = written {planned - rejected:,} + rejected {rejected:,}")
     for subset in subsets:
         path = librimix.plan_path(subset.listing_name, request.speakers)
         print(
@@ -257,6 +206,4 @@ def _print_summary(
         print("without the audio (--librispeech, --wham) the plans have no gains and cannot be rendered")
     if any(not subset.mixtures for subset in subsets) and request.round_to > 1:
         print(f"fewer than {request.round_to} mixtures leave an empty plan; --round-to 1 keeps them")
-    print(f"done in {runner.duration(seconds)}")
-    if rejected:
-        print(f"rejects, with reasons and what to do: {storage.join(request.out, REJECTS_PATH)}")
+    print(f"{made} plans made in {duration(seconds)}" if made else "nothing to do: all plans stand")

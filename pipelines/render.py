@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import output, runner
+from pipelines import output
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
+from pipelines.runner import Progress, Running, run_pipeline
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
-from transforms.plan import FORMATS, MODES, NOISE, Mixture, Part, RenderOptions, Shard, StoredPlan, write_plan
+from transforms.plan import FORMATS, MODES, NOISE, Mixture, Part, RenderOptions, Shard, StoredPlan
 from transforms.recipes import LIBRIMIX, Recipe
 from transforms.rejects import RejectLimit
-from transforms.sharding import RenderJob, kept_shard, plan_path
+from transforms.sharding import RenderJob, kept_shard, store_plan
 from transforms.storage import OutputTree
 
 _EXIT_REJECTS = 1
@@ -33,10 +34,7 @@ class RenderRequest:
         job: output, roots, recipe and options for the workers.
         plans: mixtures of every part, in plan order.
         limit: rejects that a good run may have.
-        workers: processes of a local run.
-        passed_on: flags for Beam.
-        quiet: print problems only.
-        verbose: let Beam log.
+        running: on which runner, with how many workers.
         prune: remove what is not in the plans.
         command: the command line, for the record.
     """
@@ -44,10 +42,7 @@ class RenderRequest:
     job: RenderJob
     plans: Mapping[Part, Sequence[Mixture]]
     limit: RejectLimit
-    workers: int
-    passed_on: tuple[str, ...] = ()
-    quiet: bool = False
-    verbose: bool = False
+    running: Running
     prune: bool = False
     command: tuple[str, ...] = ()
 
@@ -68,10 +63,12 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     urls = arguments.plan or []
     if not urls:
         checker.needed("plan")
-    plans = checker.attempt(lambda: _read_plans(urls), {}) if urls else {}
+    plans: dict[Part, Sequence[Mixture]] = {}
+    if urls:
+        plans = checker.attempt(lambda: _read_plans(urls), plans)
     request = make_request(checker, plans, passed_on)
     if arguments.dry_run:
-        print_estimate(request.job, request.plans, workers=request.workers)
+        print_estimate(request.job, request.plans, workers=request.running.workers)
         return 0
     return render(request)
 
@@ -105,10 +102,7 @@ def make_request(
         job=job,
         plans=plans,
         limit=limit,
-        workers=arguments.workers,
-        passed_on=tuple(passed_on),
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
+        running=Running.of(arguments, passed_on),
         prune=arguments.prune,
         command=tuple(sys.argv),
     )
@@ -143,7 +137,7 @@ def render(request: RenderRequest) -> int:
     output.check_writable(tree)
     with storage.only_run(tree):
         tree.remove_temporary()
-        plans = store_plans(request)
+        plans = [store_plan(request.job, part, mixtures) for part, mixtures in request.plans.items()]
         work = _run_shards(request, plans)
         for plan in plans:
             output.remove_extra_shards(request.job, plan)
@@ -152,21 +146,10 @@ def render(request: RenderRequest) -> int:
         summaries = [_finished(request.job, plan) for plan in plans]
         output.close(request.job, summaries, started=started, changed=work > 0, command=request.command)
         tree.remove_temporary()
-    if not request.quiet:
+    if not request.running.quiet:
         output.print_summary(request.job, summaries, work=work, seconds=time.time() - started)
     rejected = sum(len(summary.rejects) for summary in summaries)
     return 0 if request.limit.allows(rejected, request.planned) else _EXIT_REJECTS
-
-
-def store_plans(request: RenderRequest) -> list[StoredPlan]:
-    """Stores the plans inside the output, where workers read them."""
-    tree = request.job.tree
-    plans = []
-    for part, mixtures in request.plans.items():
-        path = plan_path(part.name)
-        write_plan(tree, path, part, mixtures, shard_size=request.job.options.shard_size)
-        plans.append(StoredPlan.open(tree.url(path)))
-    return plans
 
 
 def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:
@@ -176,7 +159,7 @@ def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:
 
 def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
     """Runs the pipeline over all shards that may need work; returns how many shards that were."""
-    local = runner.is_local(request.passed_on)
+    local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
     if local:
         shards = [shard for shard in shards if kept_shard(request.job, shard) is None]
@@ -186,16 +169,11 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
     if not shards:
         return 0
     items = sum(request.items_in(shard) for shard in shards)
-    progress = runner.Progress(items, quiet=request.quiet or not local)
+    progress = Progress(items, quiet=request.running.quiet or not local)
     with progress.shown():
         launcher_pid = os.getpid() if local else 0
         job = dataclasses.replace(request.job, progress=progress.path, launcher_pid=launcher_pid)
-        counters = runner.run_pipeline(
-            functools.partial(build, job=job, shards=shards),
-            passed_on=request.passed_on,
-            workers=request.workers,
-            verbose=request.verbose,
-        )
+        counters = run_pipeline(functools.partial(build, job=job, shards=shards), request.running)
     return counters.get("shards_rendered", len(shards))
 
 
@@ -203,7 +181,7 @@ def build(pipeline: Any, *, job: RenderJob, shards: Sequence[Shard]) -> None:
     """Adds the rendering of shards, and the merging of their parts, to a pipeline."""
     import apache_beam as beam
 
-    from transforms.render_shards import FinishParts, RenderShards
+    from transforms.steps import FinishParts, RenderShards
 
     (
         pipeline

@@ -1,5 +1,6 @@
 """Runs a pipeline: on this machine's cores unless a runner is named, with progress and plain errors."""
 
+import argparse
 import contextlib
 import logging
 import os
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from transforms.errors import MixtapeError
@@ -18,38 +20,61 @@ _PLAIN_LINE_S = 10.0
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+?)(?: \[while running|\n|$)")
 
 
-def is_local(passed_on: Sequence[str]) -> bool:
-    """Tells whether a run uses the runner on this machine, that is, no other was named."""
-    return not any(word.split("=")[0] == "--runner" for word in passed_on)
+@dataclass(frozen=True)
+class Running:
+    """How a job runs, whatever it does.
+
+    Attributes:
+        workers: processes of a local run.
+        passed_on: flags for Beam.
+        quiet: print problems only.
+        verbose: let Beam log.
+    """
+
+    workers: int = 1
+    passed_on: tuple[str, ...] = ()
+    quiet: bool = False
+    verbose: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, passed_on: Sequence[str]) -> "Running":
+        """Takes the flags that every job has from its command line."""
+        return cls(arguments.workers, tuple(passed_on), arguments.quiet, arguments.verbose)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the run uses the runner on this machine, that is, no other was named."""
+        return not any(word.split("=")[0] == "--runner" for word in self.passed_on)
+
+    def say(self, line: str) -> None:
+        """Prints a line unless the run is to be quiet."""
+        if not self.quiet:
+            print(line)
 
 
-def beam_flags(passed_on: Sequence[str], *, workers: int) -> list[str]:
+def beam_flags(running: Running) -> list[str]:
     """Returns the flags for Beam: the user's, and for a local run those of its runner.
 
     The local runner is named because Beam's default one tries to fetch a program first.
     """
-    if not is_local(passed_on):
-        return list(passed_on)
-    mode = "multi_processing" if workers > 1 else "in_memory"
+    if not running.is_local:
+        return list(running.passed_on)
     flags = {
         "--runner": "FnApiRunner",
-        "--direct_running_mode": mode,
-        "--direct_num_workers": str(workers),
+        "--direct_running_mode": "multi_processing" if running.workers > 1 else "in_memory",
+        "--direct_num_workers": str(running.workers),
     }
-    given = {word.split("=")[0] for word in passed_on}
-    return [*passed_on, *(f"{flag}={value}" for flag, value in flags.items() if flag not in given)]
+    given = {word.split("=")[0] for word in running.passed_on}
+    own = (f"{flag}={value}" for flag, value in flags.items() if flag not in given)
+    return [*running.passed_on, *own]
 
 
-def run_pipeline(
-    build: Callable[[Any], object], *, passed_on: Sequence[str], workers: int, verbose: bool
-) -> dict[str, int]:
+def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, int]:
     """Builds and runs a pipeline to its end.
 
     Args:
         build: adds the steps.
-        passed_on: flags for Beam.
-        workers: processes of a local run.
-        verbose: let Beam log.
+        running: on which runner, with how many workers.
 
     Returns:
         The counters, by name.
@@ -57,21 +82,21 @@ def run_pipeline(
     Raises:
         MixtapeError: the run broke off; in our own words where the cause is ours.
     """
-    logging.getLogger().setLevel(logging.INFO if verbose else logging.CRITICAL)
+    logging.getLogger().setLevel(logging.INFO if running.verbose else logging.CRITICAL)
     import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    pipeline = beam.Pipeline(options=PipelineOptions(beam_flags(passed_on, workers=workers)))
+    pipeline = beam.Pipeline(options=PipelineOptions(beam_flags(running)))
     build(pipeline)
     try:
-        with contextlib.nullcontext() if verbose else _quiet_workers():
+        with contextlib.nullcontext() if running.verbose else _quiet_workers():
             result = pipeline.run()
             result.wait_until_finish()
     except MixtapeError:
         raise
     except Exception as error:
-        if verbose:
+        if running.verbose:
             raise
         raise MixtapeError(_plain(error)) from error
     counters = result.metrics().query(MetricsFilter())["counters"]

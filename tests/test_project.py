@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,3 +214,25 @@ def test_links_between_pages_lead_somewhere(repository: Path, page: str) -> None
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in target:
             assert ((repository / page).parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.fixture(scope="module")
+def small_corpus(repository: Path, tiny_corpora: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus as the README's snippets find it, made with its ``build`` command."""
+    out = tmp_path_factory.mktemp("corpus")
+    roots = ["--librispeech", str(tiny_corpora.librispeech), "--wham", str(tiny_corpora.wham)]
+    choices = "--subsets train-clean-100 --round-to 1 --rates 8000 --modes min --formats webdataset tfrecord"
+    command = ["build", "librimix", *roots, "--out", str(out), *choices.split(), "--workers", "1"]
+    done = run(repository, sys.executable, "-m", "pipelines.cli", *command)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_snippets_of_the_readme_read_a_corpus(repository: Path, small_corpus: Path) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", (repository / "README.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    outputs = [run(small_corpus, sys.executable, "-c", snippet) for snippet in snippets]
+    assert [done.returncode for done in outputs] == [0, 0], [done.stderr for done in outputs]
+    found = [[line.split()[0] for line in done.stdout.splitlines()] for done in outputs]
+    assert len(found[0]) >= 2
+    assert sorted(found[1]) == sorted(found[0])

@@ -20,7 +20,6 @@ NAMESPACE = "metadata"
 REJECTS_PATH = f"{storage.OWN_FOLDER}/rejects.csv"
 
 _BATCH_FILES = 200
-_Located = tuple[str, tuple[Any, ...]]
 
 
 def list_files(root: str, folder: str, suffixes: tuple[str, ...] = ()) -> list[str]:
@@ -171,7 +170,7 @@ class _MakeRow(beam.DoFn):
             Metrics.counter(NAMESPACE, "too_short").inc()
             return
         try:
-            yield self._layout.listing_of(header.path), (self._layout.row(header),)
+            yield self._layout.listing_of(header.path), self._layout.row(header)
         except SourceError as error:
             yield beam.pvalue.TaggedOutput(MakeRows.REJECTS, Reject.of(header.path, error))
 
@@ -180,8 +179,8 @@ class _MakeRow(beam.DoFn):
 class MakeRows(beam.PTransform):
     """Turns headers into rows of listings: ``Header`` → outputs ``rows`` and ``rejects``.
 
-    A row comes as (file name of its listing, tuple of rows). Files that are shorter than the layout
-    wants are left out and counted.
+    A row comes as (file name of its listing, row). Files that are shorter than the layout wants are
+    left out and counted.
 
     Attributes:
         layout: the corpus, for instance ``Wham()``.
@@ -199,36 +198,57 @@ class MakeRows(beam.PTransform):
         """Returns ``rows`` and ``rejects``."""
         make = beam.ParDo(_MakeRow(self.layout))
         return headers | "Make" >> make.with_outputs(self.REJECTS, main=self.ROWS)
-        # rows: (file name of the listing, (row,)), rejects: Reject
+        # rows: (file name of the listing, row), rejects: Reject
 
 
 class _Gather(beam.CombineFn):
-    """Joins tuples of rows; on each worker first, so that few large pieces travel."""
+    """Gathers rows, on each worker first; plain tuples travel between workers, which is cheap."""
 
-    def create_accumulator(self) -> list[Any]:
+    def create_accumulator(self) -> list[tuple[Any, ...]]:
         return []
 
-    def add_input(self, gathered: list[Any], rows: tuple[Any, ...]) -> list[Any]:
-        gathered.extend(rows)
+    def add_input(self, gathered: list[tuple[Any, ...]], row: Any) -> list[tuple[Any, ...]]:
+        gathered.append(tuple([getattr(row, name) for name in row.__slots__]))
         return gathered
 
-    def merge_accumulators(self, pieces: Iterable[list[Any]]) -> list[Any]:
+    def merge_accumulators(self, pieces: Iterable[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
         return [row for piece in pieces for row in piece]
 
-    def extract_output(self, gathered: list[Any]) -> list[Any]:
+    def extract_output(self, gathered: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         return gathered
 
 
-def write_listing(out: str, layout: Layout[Any], name: str, rows: list[Any]) -> str:
-    """Writes one listing whole and returns its file name. Raises StorageError."""
-    storage.OutputTree(out).write(name, layout.csv(rows))
-    Metrics.counter(NAMESPACE, "written").inc(len(rows))
+def write_listing(out: str, layout: Layout[Any], name: str, rows: Iterable[Any]) -> str:
+    """Sorts and writes one listing whole, and returns its file name. Raises StorageError."""
+    made = list(rows)
+    storage.OutputTree(out).write(name, layout.csv(made))
+    Metrics.counter(NAMESPACE, "written").inc(len(made))
     return name
+
+
+class _Write(beam.DoFn):
+    """Writes the listings of gathered rows."""
+
+    def __init__(self, out: str, layout: Layout[Any]) -> None:
+        self._out = out
+        self._layout = layout
+
+    def process(self, named: tuple[str, list[tuple[Any, ...]]]) -> Iterator[str]:
+        name, gathered = named
+        yield write_listing(self._out, self._layout, name, (self._layout.row_type(*row) for row in gathered))
+
+
+class _WriteEmpty(_Write):
+    """Writes the listings that no row came for."""
+
+    def process(self, name: str, written: list[str]) -> Iterator[str]:
+        if name not in written:
+            yield write_listing(self._out, self._layout, name, ())
 
 
 @dataclasses.dataclass
 class WriteListings(beam.PTransform):
-    """Sorts and writes listings: (file name, tuple of rows) → file names written.
+    """Sorts and writes listings: (file name, row) → file names written.
 
     The rows of one listing meet on one worker, which needs about 1 kB of memory for each.
 
@@ -245,25 +265,27 @@ class WriteListings(beam.PTransform):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def expand(self, rows: beam.PCollection[_Located]) -> beam.PCollection[str]:
+    def expand(self, rows: beam.PCollection[tuple[str, Any]]) -> beam.PCollection[str]:
         """Returns the file names of the listings written."""
-        empty: list[_Located] = [(name, ()) for name in self.names]
-        named = rows.pipeline | "NameListings" >> beam.Create(empty, reshuffle=False)
-        # (file name, ())
-        return (
-            (rows, named)
-            | "JoinNames" >> beam.Flatten()
-            # (file name, (row,) or ())
+        filled = (
+            rows
             | "Gather" >> beam.CombinePerKey(_Gather())
-            # (file name, [row, ...])
-            | "Write"
-            >> beam.Map(
-                lambda named_rows, out, layout: write_listing(out, layout, *named_rows),
-                out=self.out,
-                layout=self.layout,
-            ).with_output_types(str)
+            # (file name, [fields of a row, ...])
+            | "Write" >> beam.ParDo(_Write(self.out, self.layout)).with_output_types(str)
             # file name
         )
+        empty = (
+            rows.pipeline
+            | "NameListings" >> beam.Create(self.names, reshuffle=False)
+            # file name
+            | "WriteEmpty"
+            >> beam.ParDo(_WriteEmpty(self.out, self.layout), beam.pvalue.AsList(filled)).with_output_types(
+                str
+            )
+            # file name, of those without rows
+        )
+        return (filled, empty) | "JoinNames" >> beam.Flatten()
+        # file name
 
 
 def merged_rejects(stored: bytes, rejects: Iterable[Reject], replaced: tuple[str, ...]) -> bytes:

@@ -12,7 +12,7 @@ import io
 import itertools
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -138,6 +138,11 @@ class RenderOptions:
     formats: tuple[Format, ...] = ("wav",)
     shard_size: int = 100
     table_paths: str = "absolute"
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "RenderOptions":
+        """Reads the fields of ``dataclasses.asdict`` after a way through JSON."""
+        return cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()})
 
     @property
     def variants(self) -> tuple[Variant, ...]:

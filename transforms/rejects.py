@@ -3,10 +3,11 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transforms.errors import SourceError, UsageError
+from transforms.storage import OWN_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,20 @@ class Reject:
         return cls(item, error.source, error.stage, error.reason, error.remedy)
 
 
+REJECTS_PATH = f"{OWN_FOLDER}/rejects.csv"
 REJECT_COLUMNS = tuple(field.name for field in dataclasses.fields(Reject))
 
 
-def rejects_csv(rejects: Iterable[Reject]) -> bytes:
-    """Returns rejects as CSV with a header line (LF line ends, UTF-8)."""
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """Returns rows as CSV: commas, LF line ends, quotes where needed, UTF-8."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(REJECT_COLUMNS)
-    writer.writerows(dataclasses.astuple(reject) for reject in rejects)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
+
+
+def rejects_csv(rejects: Iterable[Reject]) -> bytes:
+    """Returns rejects as CSV with a header line."""
+    return csv_bytes([REJECT_COLUMNS, *(dataclasses.astuple(reject) for reject in rejects)])
 
 
 @dataclass(frozen=True, slots=True)

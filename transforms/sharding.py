@@ -5,16 +5,19 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import google_crc32c
+import numpy as np
+
 from transforms import ledger as ledgers
 from transforms import storage
-from transforms.audio import SourceReader
+from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
-from transforms.plan import Mixture, RenderOptions, Shard, StoredPlan
+from transforms.plan import Mixture, Part, RenderOptions, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
 from transforms.rendering import RenderedMixture, render_mixture
@@ -89,6 +92,17 @@ class ShardResult:
 def plan_path(part_name: str) -> str:
     """Returns the place of a part's plan in an output."""
     return f"{OWN_FOLDER}/plan/{part_name}.parquet"
+
+
+def store_plan(job: RenderJob, part: Part, mixtures: Iterable[Mixture]) -> StoredPlan:
+    """Stores a part's plan inside the output, where workers read their shards from it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = plan_path(part.name)
+    write_plan(job.tree, path, part, mixtures, shard_size=job.options.shard_size)
+    return StoredPlan.open(job.tree.url(path))
 
 
 def summary_path(part_name: str) -> str:
@@ -256,6 +270,11 @@ def _write_item(shard: Shard, rendered: RenderedMixture, writers: Sequence[Shard
         raise MixtapeError(f"{where}: cannot write {error}") from error
 
 
+def samples_crc32c(pcm: Pcm) -> int:
+    """Returns the CRC-32C of samples as 16-bit little-endian bytes."""
+    return int(google_crc32c.value(np.ascontiguousarray(pcm, dtype="<i2").view(np.uint8)))
+
+
 def item_record(rendered: RenderedMixture) -> ItemRecord:
     """Returns what the ledger keeps of a rendered mixture."""
     return ItemRecord(
@@ -264,7 +283,7 @@ def item_record(rendered: RenderedMixture) -> ItemRecord:
             VariantRecord(
                 variant.variant,
                 variant.samples,
-                {name: ledgers.crc32c(pcm.tobytes()) for name, pcm in variant.pcm.items()},
+                {name: samples_crc32c(pcm) for name, pcm in variant.pcm.items()},
                 variant.snr_db,
             )
             for variant in rendered.variants

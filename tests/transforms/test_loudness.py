@@ -176,6 +176,16 @@ def test_gains_name_the_source_that_cannot_be_measured() -> None:
         )
 
 
+def test_padding_after_speech_costs_no_exactness_whatever_the_order_of_lengths() -> None:
+    generator = random.Random(5)
+    for _ in range(5):
+        short, long = noise(generator.randrange(7000, 20000)), noise(100000, seed=1)
+        targets, names = [-28.0, -31.0, -35.0], ["a", "b", "n"]
+        bare = normalised_gains([short, long, long], targets, RATE_HZ, names=names)
+        zeros = padded(short, len(long))
+        assert bare == normalised_gains([zeros, long, long], targets, RATE_HZ, names=names)
+
+
 def planned(metadata: Path, noise_listing: Path, speakers: int) -> list[PlannedMixture]:
     speech = {name: read_utterances(str(metadata / f"{name}.csv")) for name in LISTINGS}
     noises = {"train": read_noises(str(noise_listing))}
@@ -231,13 +241,3 @@ def test_gains_equal_all_published_ones(speakers: int, shared_golden: Path) -> N
         files = [golden / "corpus" / "LibriSpeech" / utterance.path for utterance in mixture.utterances]
         files.append(golden / "corpus" / "wham_noise" / mixture.noise.path)
         assert list(gains_of(mixture, files)) == pytest.approx(wanted[mixture.id], rel=1e-12, abs=0)
-
-
-def test_padding_after_speech_costs_no_exactness_whatever_the_order_of_lengths() -> None:
-    generator = random.Random(5)
-    for _ in range(5):
-        short, long = noise(generator.randrange(7000, 20000)), noise(100000, seed=1)
-        targets, names = [-28.0, -31.0, -35.0], ["a", "b", "n"]
-        bare = normalised_gains([short, long, long], targets, RATE_HZ, names=names)
-        zeros = padded(short, len(long))
-        assert bare == normalised_gains([zeros, long, long], targets, RATE_HZ, names=names)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 from transforms import storage
 from transforms.errors import UsageError
@@ -22,6 +22,7 @@ class Layout(abc.ABC, Generic[Row]):
         suffixes: endings of the names of its audio files, in lower case.
         rate_hz: the only rate its files may have, or None for any.
         min_length_samples: shorter files are left out of its listings.
+        row_type: class of its rows.
         listings: file name of the listing of each folder, by folder; the folder ``""`` is the
             whole corpus.
     """
@@ -31,6 +32,7 @@ class Layout(abc.ABC, Generic[Row]):
     suffixes: ClassVar[tuple[str, ...]]
     rate_hz: ClassVar[int | None]
     min_length_samples: ClassVar[int]
+    row_type: ClassVar[type[Any]]
     listings: ClassVar[Mapping[str, str]]
 
     def listing_of(self, path: str) -> str:

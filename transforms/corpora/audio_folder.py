@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from transforms import storage
 from transforms.corpora import Layout
@@ -98,6 +98,7 @@ class AudioFolder(Layout[AudioFile]):
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     rate_hz: ClassVar[int | None] = None
     min_length_samples: ClassVar[int] = 1
+    row_type: ClassVar[type[Any]] = AudioFile
     listings: ClassVar[Mapping[str, str]] = {"": "audio.csv"}
 
     def folders(self, root: str) -> tuple[str, ...]:

@@ -54,7 +54,10 @@ def plan_csv(mixtures: Iterable[Mixture], speakers: int, *, with_gains: bool) ->
     """
     kept = slice(0, None if with_gains else 1)
     rows = (
-        [mixture.id, *(text for source in mixture.sources for text in (source.path, repr(source.level))[kept])]
+        [
+            mixture.id,
+            *(text for source in mixture.sources for text in (source.path, repr(source.level))[kept]),
+        ]
         for mixture in mixtures
     )
     return _csv(_plan_columns(speakers, with_gains=with_gains), rows)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from transforms import storage
 from transforms.corpora import Layout, abridged, by_length
@@ -99,6 +99,7 @@ class LibriSpeech(Layout[Utterance]):
     suffixes: ClassVar[tuple[str, ...]] = (".flac",)
     rate_hz: ClassVar[int | None] = RATE_HZ
     min_length_samples: ClassVar[int] = MIN_LENGTH_SAMPLES
+    row_type: ClassVar[type[Any]] = Utterance
     listings: ClassVar[Mapping[str, str]] = {subset: f"{subset}.csv" for subset in SUBSETS}
 
     @classmethod

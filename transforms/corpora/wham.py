@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from transforms.corpora import Layout, by_length
 from transforms.listing import Header, NoiseClip, noises_csv
@@ -52,6 +52,7 @@ class Wham(Layout[NoiseClip]):
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     rate_hz: ClassVar[int | None] = RATE_HZ
     min_length_samples: ClassVar[int] = MIN_LENGTH_SAMPLES
+    row_type: ClassVar[type[Any]] = NoiseClip
     listings: ClassVar[Mapping[str, str]] = {"cv": "dev.csv", TRAINING_FOLDER: "train.csv", "tt": "test.csv"}
 
     def row(self, header: Header) -> NoiseClip:

@@ -98,6 +98,12 @@ class Corpus:
         )
         return ShardLedger(shard.name, "fingerprint", items=records, files=writer.files)
 
+    def crash(self, shard: Shard, item: RenderedMixture) -> None:
+        """Writes an item of a shard, then fails."""
+        with self.sink.open_shard(shard) as writer:
+            writer.add(item)
+            raise RuntimeError("boom")
+
     def write_part(self, part: Part, shards: Shards) -> tuple[str, ...]:
         """Writes a part and returns the places of what stands beside its shards."""
         ledgers = [

@@ -157,17 +157,24 @@ def test_files_appear_when_the_block_ends_and_not_before(tree: OutputTree) -> No
     assert [tree.read(f"x/{name}.bin") for name in ("wav8k", "wav16k")] == [b"a", b"b"]
 
 
-def test_files_do_not_appear_after_an_error(
-    tree: OutputTree, contents: Callable[[OutputTree], dict[str, bytes]]
-) -> None:
-    with pytest.raises(RuntimeError, match="boom"), PackedFiles(tree, one_path) as files:
+def crash(tree: OutputTree) -> None:
+    with PackedFiles(tree, one_path) as files:
         files.of(Variant(8000, "min")).append(b"a")
         files.of(Variant(16000, "min")).append(b"b")
         raise RuntimeError("boom")
+
+
+def test_files_do_not_appear_after_an_error(
+    tree: OutputTree, contents: Callable[[OutputTree], dict[str, bytes]]
+) -> None:
+    with pytest.raises(RuntimeError, match="boom"):
+        crash(tree)
     assert contents(tree) == {}
 
 
-def test_no_file_without_an_item(tree: OutputTree, contents: Callable[[OutputTree], dict[str, bytes]]) -> None:
+def test_no_file_without_an_item(
+    tree: OutputTree, contents: Callable[[OutputTree], dict[str, bytes]]
+) -> None:
     with PackedFiles(tree, one_path) as files:
         pass
     assert files.written == ()

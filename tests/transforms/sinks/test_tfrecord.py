@@ -89,7 +89,14 @@ def test_varint_is_what_protobuf_writes(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(0, b"\x00"), (1, b"\x01"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02"), (16384, b"\x80\x80\x01")],
+    [
+        (0, b"\x00"),
+        (1, b"\x01"),
+        (127, b"\x7f"),
+        (128, b"\x80\x01"),
+        (300, b"\xac\x02"),
+        (16384, b"\x80\x80\x01"),
+    ],
 )
 def test_varint_of_known_numbers(number: int, expected: bytes) -> None:
     assert varint(number) == expected
@@ -101,7 +108,9 @@ def test_delimiter_is_tag_and_size() -> None:
 
 
 FEATURES = st.dictionaries(
-    st.text(min_size=1, max_size=20), st.one_of(st.integers(0, 2**63 - 1), st.binary(max_size=300)), max_size=6
+    st.text(min_size=1, max_size=20),
+    st.one_of(st.integers(0, 2**63 - 1), st.binary(max_size=300)),
+    max_size=6,
 )
 
 
@@ -115,16 +124,13 @@ def test_example_is_read_by_tensorflow(features: dict[str, Any], tf: Any) -> Non
     assert found == features
 
 
-@given(features=FEATURES)
+@given(features=FEATURES.filter(bool))
 def test_example_is_what_protobuf_writes_in_order(features: dict[str, Any], tf: Any) -> None:
     example = tf.train.Example()
     for name, value in features.items():
         feature = example.features.feature[name]
         (feature.int64_list if isinstance(value, int) else feature.bytes_list).value.append(value)
-    ours = joined(example_pieces(features))
-    if features:
-        assert ours == example.SerializeToString(deterministic=True)
-    assert tf.train.Example.FromString(ours) == example or not features
+    assert joined(example_pieces(features)) == example.SerializeToString(deterministic=True)
 
 
 def test_example_does_not_depend_on_the_order_of_its_features() -> None:
@@ -168,7 +174,7 @@ def test_names_of_data_sets(corpus: str, name: str, narrow: Variant, tfds: Any) 
 
 
 @pytest.mark.parametrize(
-    ("subset", "split"), [("train-100", "train-100"), ("tr", "tr"), ("dev_2", "dev_2"), ("a.b", "a_b_2c1ed5")]
+    ("subset", "split"), [("train-100", "train-100"), ("tr", "tr"), ("dev_2", "dev_2"), ("a.b", "a_b_2e7336")]
 )
 def test_names_of_splits(subset: str, split: str) -> None:
     assert split_name(subset) == split
@@ -254,7 +260,12 @@ def test_tfds_reads_what_was_rendered(
 
 @pytest.mark.parametrize(
     ("split", "first", "last"),
-    [("train-100[:50%]", 0, 2), ("train-100[25%:75%]", 1, 3), ("train-100[3:]", 3, 4), ("train-100[:1shard]", 0, 2)],
+    [
+        ("train-100[:50%]", 0, 2),
+        ("train-100[25%:75%]", 1, 3),
+        ("train-100[3:]", 3, 4),
+        ("train-100[:1shard]", 0, 2),
+    ],
 )
 def test_tfds_slices_a_split_with_a_hyphen_in_its_name(
     split: str,
@@ -449,11 +460,9 @@ def test_an_error_inside_a_shard_leaves_no_file(
     items: list[RenderedMixture],
     contents: Contents,
 ) -> None:
-    sink = corpus_of(TFRecordSink, tree).sink
-    with pytest.raises(RuntimeError, match="boom"), sink.open_shard(Shard(part, 0, 1)) as writer:
-        writer.add(items[0])
-        raise RuntimeError("boom")
-    assert writer.files == ()
+    corpus = corpus_of(TFRecordSink, tree)
+    with pytest.raises(RuntimeError, match="boom"):
+        corpus.crash(Shard(part, 0, 1), items[0])
     assert contents(tree) == {}
 
 

@@ -63,16 +63,17 @@ def pcm_of(item: RenderedMixture, variant: int) -> dict[str, np.ndarray]:
 
 
 @given(
-    name=st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=1, max_size=100),
+    name=st.text(
+        st.characters(codec="ascii", categories=("L", "N", "P", "S"), exclude_characters="/"),
+        min_size=1,
+        max_size=100,
+    ),
     size_bytes=st.integers(0, 8**11 - 1),
 )
 def test_header_is_what_tarfile_writes(name: str, size_bytes: int) -> None:
     info = tarfile.TarInfo(name)
     info.size = size_bytes
-    expected = info.tobuf(tarfile.USTAR_FORMAT, "ascii")
-    if name.endswith("/"):
-        expected = tar_header(name, size_bytes)
-    assert tar_header(name, size_bytes) == expected
+    assert tar_header(name, size_bytes) == info.tobuf(tarfile.USTAR_FORMAT, "ascii")
 
 
 def test_header_refuses_a_name_that_ustar_cannot_hold() -> None:
@@ -195,10 +196,7 @@ def dali_entries(index: str) -> Iterator[list[tuple[str, int, int, str]]]:
     assert version == "v1.2"
     assert int(count) == len(lines)
     for line in lines:
-        yield [
-            (kind, int(at), int(size), name)
-            for kind, at, size, name in batched(line.split(" "), 4)
-        ]
+        yield [(kind, int(at), int(size), name) for kind, at, size, name in batched(line.split(" "), 4)]
 
 
 def test_dali_index_points_at_the_data_of_every_member(
@@ -239,11 +237,9 @@ def test_an_error_inside_a_shard_leaves_no_file(
     items: list[RenderedMixture],
     contents: Callable[[OutputTree], dict[str, bytes]],
 ) -> None:
-    sink = corpus_of(WebDatasetSink, tree).sink
-    with pytest.raises(RuntimeError, match="boom"), sink.open_shard(Shard(part, 0, 1)) as writer:
-        writer.add(items[0])
-        raise RuntimeError("boom")
-    assert writer.files == ()
+    corpus = corpus_of(WebDatasetSink, tree)
+    with pytest.raises(RuntimeError, match="boom"):
+        corpus.crash(Shard(part, 0, 1), items[0])
     assert contents(tree) == {}
 
 
@@ -257,9 +253,8 @@ def test_an_error_inside_a_shard_keeps_the_files_of_an_earlier_run(
     corpus = corpus_of(WebDatasetSink, tree)
     corpus.write_shard(Shard(part, 0, 1), items)
     before = contents(tree)
-    with pytest.raises(RuntimeError, match="boom"), corpus.sink.open_shard(Shard(part, 0, 1)) as writer:
-        writer.add(items[1])
-        raise RuntimeError("boom")
+    with pytest.raises(RuntimeError, match="boom"):
+        corpus.crash(Shard(part, 0, 1), items[1])
     assert contents(tree) == before
 
 

@@ -1,7 +1,7 @@
-"""From planned mixtures and their audio to mixtures with gains, in parallel."""
+"""The steps of a planning pipeline: planned mixtures in, measured gains and plan files out."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import apache_beam as beam
@@ -12,6 +12,7 @@ from transforms.errors import SourceError
 from transforms.loudness import normalised_gains
 from transforms.plan import NOISE, WHOLE, Mixture
 from transforms.planning.librimix import PlannedMixture, to_mixture
+from transforms.planning.plan_files import PlanFiles
 from transforms.recipes import LIBRIMIX
 from transforms.rejects import Reject
 
@@ -33,12 +34,17 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class GainRow:
-    """What became of a planned mixture: a mixture with gains, or a reject."""
+    """What became of a planned mixture: a mixture with gains, or a reject.
+
+    Attributes:
+        listing: name of the speech listing that it is made from.
+        number: its place in that listing's plan, from 0.
+        result: the mixture or the reject.
+    """
 
     listing: str
     number: int
-    mixture: Mixture | None = None
-    reject: Reject | None = None
+    result: Mixture | Reject
 
 
 def measure_mixture(planned: PlannedMixture, reader: SourceReader) -> Mixture:
@@ -65,14 +71,14 @@ class _Measure(beam.DoFn):
             mixture = measure_mixture(row.planned, reader)
         except SourceError as error:
             Metrics.counter(MeasureGains, "items_rejected").inc()
-            yield GainRow(row.listing, row.number, reject=Reject.of(row.planned.id, error))
+            yield GainRow(row.listing, row.number, Reject.of(row.planned.id, error))
         else:
             Metrics.counter(MeasureGains, "items_measured").inc()
-            yield GainRow(row.listing, row.number, mixture=mixture)
+            yield GainRow(row.listing, row.number, mixture)
 
 
 @dataclasses.dataclass
-class MeasureGains(beam.PTransform):
+class MeasureGains(beam.PTransform[beam.PCollection[PlanRow], beam.PCollection[GainRow]]):
     """Measures loudness and peaks of planned mixtures and works out their published gains.
 
     Attributes:
@@ -95,3 +101,36 @@ class MeasureGains(beam.PTransform):
         )
 
 
+@dataclasses.dataclass
+class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[None]]):
+    """Writes the plan of every listing when all of its mixtures were measured.
+
+    Attributes:
+        files: where and how.
+        listings: names of all listings, so that one without any mixture gets its empty plan.
+    """
+
+    files: PlanFiles
+    listings: Sequence[str]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, rows: beam.PCollection[GainRow]) -> beam.PCollection[None]:
+        """Adds the steps; yields a None per listing."""
+        named = rows | "NameListing" >> beam.Map(lambda row: (row.listing, row))
+        # (listing name, GainRow)
+        all_listings = rows.pipeline | "AllListings" >> beam.Create([(name, None) for name in self.listings])
+        # (listing name, None)
+        return (
+            (named, all_listings)
+            | "Merge" >> beam.Flatten()
+            | "AwaitAll" >> beam.GroupByKey()
+            # (listing name, GainRows in any order and a None)
+            | "WritePlan" >> beam.MapTuple(self._write)
+            # None
+        )
+
+    def _write(self, listing: str, rows: Iterable[GainRow | None]) -> None:
+        found = sorted((row for row in rows if row is not None), key=lambda row: row.number)
+        self.files.write(listing, [row.result for row in found])

@@ -1,4 +1,4 @@
-"""The steps of a rendering pipeline: shards in, committed files out, parts merged at the end."""
+"""The steps of pipelines that render and verify: shards in; committed files, or findings, out."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ from apache_beam.metrics import Metrics
 from transforms.finishing import PartSummary, finish_part
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, process_shard
+from transforms.verification import CheckResult, Mismatch, ShardCheck, check_shard
 
 
 class _ProcessShard(beam.DoFn):
@@ -29,7 +30,7 @@ class _ProcessShard(beam.DoFn):
 
 
 @dataclasses.dataclass
-class RenderShards(beam.PTransform):
+class RenderShards(beam.PTransform[beam.PCollection[Shard], beam.PCollection[ShardResult]]):
     """Decodes, mixes and writes shards; each is one element from here to the ledger.
 
     Audio never leaves the worker that decoded it. Shards whose ledger and files are in order are
@@ -45,6 +46,7 @@ class RenderShards(beam.PTransform):
         super().__init__()
 
     def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[ShardResult]:
+        """Adds the steps."""
         return (
             shards
             | "Spread" >> beam.Reshuffle()
@@ -55,7 +57,7 @@ class RenderShards(beam.PTransform):
 
 
 @dataclasses.dataclass
-class FinishParts(beam.PTransform):
+class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollection[PartSummary]]):
     """Writes tables, indices and summaries of every part of which all shards have come through.
 
     Attributes:
@@ -68,6 +70,7 @@ class FinishParts(beam.PTransform):
         super().__init__()
 
     def expand(self, results: beam.PCollection[ShardResult]) -> beam.PCollection[PartSummary]:
+        """Adds the steps."""
         return (
             results
             | "NamePart" >> beam.Map(lambda result: (result.part, 1)).with_output_types(tuple[str, int])
@@ -76,4 +79,41 @@ class FinishParts(beam.PTransform):
             # (part name, shards seen)
             | "Finish" >> beam.Map(lambda pair, job: finish_part(job, pair[0]), job=self.job)
             # PartSummary
+        )
+
+
+def _count_checks(result: CheckResult) -> CheckResult:
+    for name, amount in (
+        ("items_checked", result.items),
+        ("files_checked", result.files),
+        ("mismatches", len(result.mismatches)),
+    ):
+        Metrics.counter(VerifyShards, name).inc(amount)
+    return result
+
+
+@dataclasses.dataclass
+class VerifyShards(beam.PTransform[beam.PCollection[ShardCheck], beam.PCollection[Mismatch]]):
+    """Compares items with their ledgers, on disk and rendered again.
+
+    Attributes:
+        job: output, roots, recipe and options, as the output was made.
+    """
+
+    job: RenderJob
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, checks: beam.PCollection[ShardCheck]) -> beam.PCollection[Mismatch]:
+        """Adds the steps."""
+        return (
+            checks
+            | "Spread" >> beam.Reshuffle()
+            # ShardCheck, on whichever worker is free
+            | "Check" >> beam.Map(lambda check, job: check_shard(job, check), job=self.job)
+            | "Count" >> beam.Map(_count_checks).with_output_types(CheckResult)
+            # CheckResult
+            | "Mismatches" >> beam.FlatMap(lambda result: result.mismatches).with_output_types(Mismatch)
+            # Mismatch
         )

@@ -1,0 +1,150 @@
+"""Checks a finished output against its ledger: what is on disk, and what the sources give again."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import google_crc32c
+import soundfile
+
+from transforms import ledger as ledgers
+from transforms.audio import SourceReader, decode_pcm
+from transforms.errors import SourceError, StorageError
+from transforms.ledger import ItemRecord, ShardLedger
+from transforms.plan import Mixture, Shard, Variant
+from transforms.rejects import csv_bytes
+from transforms.rendering import render_mixture
+from transforms.sharding import RenderJob, item_record, samples_crc32c
+from transforms.sinks.wav import WavSink
+from transforms.storage import OWN_FOLDER, OutputTree
+
+FINDINGS_PATH = f"{OWN_FOLDER}/verify.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Something that is not as the ledger says.
+
+    Attributes:
+        item: id of the mixture, or name of the shard.
+        what: file or stream concerned.
+        problem: what was found.
+    """
+
+    item: str
+    what: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class ShardCheck:
+    """What to check of a shard: some items by id, or all of them."""
+
+    shard: Shard
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        items: items checked.
+        files: files read and compared.
+        mismatches: what is not as the ledger says.
+    """
+
+    items: int
+    files: int
+    mismatches: tuple[Mismatch, ...]
+
+
+def check_shard(job: RenderJob, check: ShardCheck) -> CheckResult:
+    """Compares items of a shard with its ledger: files on disk, and streams rendered again.
+
+    Files that hold a whole shard are compared too. Raises nothing about what it finds.
+    """
+    ledger = ledgers.read_ledger(job.tree, check.shard.name)
+    if ledger is None:
+        problem = "has no readable ledger; render again"
+        return CheckResult(
+            0, 0, (Mismatch(check.shard.name, ledgers.ledger_path(check.shard.name), problem),)
+        )
+    plan = job.stored_plan(check.shard.part.name)
+    mixtures = {mixture.id: mixture for mixture in plan.read_shard(check.shard.index)}
+    records = [item for item in ledger.items if item.id in check.ids]
+    files = list(_file_checks(job, check.shard, ledger, records))
+    streams = [
+        mismatch for record in records for mismatch in _stream_mismatches(job, mixtures[record.id], record)
+    ]
+    found = [mismatch for mismatch in files if mismatch is not None]
+    return CheckResult(len(records), len(files), tuple(found + streams))
+
+
+def _file_checks(
+    job: RenderJob, shard: Shard, ledger: ShardLedger, records: Sequence[ItemRecord]
+) -> Iterator[Mismatch | None]:
+    """Reads files and yields, for each, what is wrong with it."""
+    for file in ledger.files:
+        problem = _bytes_problem(job, file.path, file.crc32c)
+        yield Mismatch(shard.name, file.path, problem) if problem else None
+    if "wav" not in job.options.formats:
+        return
+    sink = WavSink(job.tree, job.rules, job.options)
+    for record in records:
+        for variant in record.variants:
+            for stream, crc in variant.crc32c.items():
+                path = job.rules.wav_path(shard.part, variant.variant, stream, record.id)
+                problem = _wav_problem(sink, path, crc)
+                yield Mismatch(record.id, path, problem) if problem else None
+
+
+def _bytes_problem(job: RenderJob, path: str, crc: int) -> str:
+    try:
+        found = google_crc32c.value(job.tree.read(path))
+    except StorageError as error:
+        return error.problem
+    return "" if found == crc else "its bytes are not those that were written; render with --force"
+
+
+def _wav_problem(sink: WavSink, path: str, crc: int) -> str:
+    try:
+        pcm = decode_pcm(sink.tree.read(path))
+    except StorageError as error:
+        return error.problem
+    except soundfile.LibsndfileError as error:
+        return f"is not readable audio ({error})"
+    return (
+        ""
+        if samples_crc32c(pcm) == crc
+        else "its samples are not those that were written; render with --force"
+    )
+
+
+def _stream_mismatches(job: RenderJob, mixture: Mixture, record: ItemRecord) -> Iterator[Mismatch]:
+    """Renders an item again and yields what differs from its ledger."""
+    reader = SourceReader(job.roots, job.rules.rules.source_rate_hz)
+    try:
+        again = item_record(render_mixture(mixture, job.rules, job.options, reader.read))
+    except SourceError as error:
+        yield Mismatch(record.id, error.source, f"cannot be rendered again: {error.reason}")
+        return
+    for was, now in zip(record.variants, again.variants, strict=True):
+        for stream, crc in was.crc32c.items():
+            if now.crc32c.get(stream) != crc:
+                where = f"{_label(was.variant)} {stream}"
+                yield Mismatch(record.id, where, "the sources give other samples now; render again")
+
+
+def _label(variant: Variant) -> str:
+    return f"{variant.rate_hz}/{variant.mode}"
+
+
+def write_findings(tree: OutputTree, mismatches: Sequence[Mismatch]) -> None:
+    """Writes what was found to ``_mixtape/verify.csv``; without findings there is no such file."""
+    if not mismatches:
+        tree.remove(FINDINGS_PATH)
+        return
+    rows = sorted(dataclasses.astuple(mismatch) for mismatch in mismatches)
+    columns = [field.name for field in dataclasses.fields(Mismatch)]
+    tree.write(FINDINGS_PATH, csv_bytes([columns, *rows]))
