@@ -239,12 +239,12 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 
 _METADATA: dict[str, tuple[str, str, Adder]] = {
-    "librispeech": ("pipelines.metadata", "list LibriSpeech: OUT/<subset>.csv", _metadata_librispeech),
-    "wham": ("pipelines.metadata", "list WHAM noises: OUT/{train,dev,test}.csv", _corpus_listing),
-    "audio": ("pipelines.metadata", "list any folder or manifest of audio: OUT/audio.csv", _metadata_audio),
+    "librispeech": ("pipelines.corpora", "list LibriSpeech: OUT/<subset>.csv", _metadata_librispeech),
+    "wham": ("pipelines.corpora", "list WHAM noises: OUT/{train,dev,test}.csv", _corpus_listing),
+    "audio": ("pipelines.corpora", "list any folder or manifest of audio: OUT/audio.csv", _metadata_audio),
 }
 _AUGMENT: dict[str, tuple[str, str, Adder]] = {
-    "wham": ("pipelines.augment", "speed-changed copies beside the training noises", _augment),
+    "wham": ("pipelines.corpora", "speed-changed copies beside the training noises", _augment),
 }
 _PLAN: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.plan", "plan Libri2Mix or Libri3Mix exactly as published", _plan_librimix),

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from transforms.errors import MixtapeError, UsageError
 from transforms.version import VERSION
 
 EXIT_GOOD, EXIT_BROKEN, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-_LIKENESS = 0.75
+_LIKENESS = 0.84
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         arguments, passed_on = parse(sys.argv[1:] if argv is None else argv)
+        logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
         return int(importlib.import_module(arguments.job).run(arguments, passed_on))
     except UsageError as error:
         _complain("mixtape: ", error.problems)

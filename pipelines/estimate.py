@@ -78,9 +78,9 @@ def print_estimate(job: RenderJob, plans: Mapping[Part, Sequence[Mixture]], *, w
         total = (found.stream_bytes + found.streams * _CONTAINER_BYTES[form]) * scale
         print(f"  {form}: about {size(total)}")
     print(
-        f"about {duration(found.seconds * scale / workers)} to render with {workers} workers, writing not counted"
+        f"about {duration(found.seconds * scale / workers)} to render with {workers} workers, without writing"
     )
     print(
-        f"estimated from {found.rendered} mixtures ({found.tried - found.rendered} of {found.tried} tried failed)"
+        f"estimated from {found.rendered} mixtures; {found.tried - found.rendered} of {found.tried} tried failed"
     )
     print("dry run: nothing was written")

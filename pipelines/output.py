@@ -54,8 +54,8 @@ def check_fits(tree: OutputTree, plans: Mapping[Part, Sequence[Mixture]], *, pru
             )
         elif stored.mixture_count and stored.read_ids().isdisjoint(mixture.id for mixture in mixtures):
             problems.append(
-                f"{tree.root}: holds {part.name} made from another plan ({stored.mixture_count} mixtures, none of "
-                "them in the plan given); use another --out, or --prune to replace it"
+                f"{tree.root}: holds {part.name} made from another plan ({stored.mixture_count} mixtures, none "
+                "of them in the plan given); use another --out, or --prune to replace it"
             )
     if problems:
         raise UsageError(problems)
@@ -193,7 +193,7 @@ def print_summary(job: RenderJob, summaries: Sequence[PartSummary], *, work: int
     rejected = sum(len(summary.rejects) for summary in summaries)
     print(f"planned {written + rejected:,} = written {written:,} + rejected {rejected:,}")
     for summary in summaries:
-        hours = ", ".join(f"{key} {value / 3600:.2f} h" for key, value in summary.statistics.seconds.items())
+        hours = ", ".join(f"{key} {duration(value)}" for key, value in summary.statistics.seconds.items())
         print(f"  {summary.part.name}: {summary.written:,} mixtures ({hours})")
     for form in job.options.formats:
         total = sum(summary.statistics.bytes_of.get(form, 0) for summary in summaries)

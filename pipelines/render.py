@@ -60,12 +60,7 @@ class RenderRequest:
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    urls = arguments.plan or []
-    if not urls:
-        checker.needed("plan")
-    plans: dict[Part, Sequence[Mixture]] = {}
-    if urls:
-        plans = checker.attempt(lambda: _read_plans(urls), plans)
+    plans = _read_plans(checker, arguments.plan or [])
     request = make_request(checker, plans, passed_on)
     if arguments.dry_run:
         print_estimate(request.job, request.plans, workers=request.running.workers)
@@ -73,8 +68,15 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     return render(request)
 
 
-def _read_plans(urls: Sequence[str]) -> dict[Part, Sequence[Mixture]]:
-    return dict(librimix.read_plan(url) for url in librimix.find_plans(urls))
+def _read_plans(checker: Checker, urls: Sequence[str]) -> dict[Part, Sequence[Mixture]]:
+    """Reads all plans, noting the problems of every one of them."""
+    if not urls:
+        checker.needed("plan")
+        return {}
+    found: list[str] = checker.attempt(lambda: librimix.find_plans(urls), [])
+    none: tuple[Part, list[Mixture]] | None = None
+    read = [checker.attempt(functools.partial(librimix.read_plan, url), none) for url in found]
+    return dict(plan for plan in read if plan is not None)
 
 
 def make_request(

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 import os
 import re
 import sys
@@ -82,7 +81,6 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
     Raises:
         MixtapeError: the run broke off; in our own words where the cause is ours.
     """
-    logging.getLogger().setLevel(logging.INFO if running.verbose else logging.CRITICAL)
     import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -67,7 +67,10 @@ def recorded_job(out: str, moved_roots: Mapping[str, str]) -> RenderJob:
     try:
         facts: dict[str, Any] = json.loads(tree.read(RUN_PATH))
         return RenderJob(
-            tree.root, facts["recipe"], {**facts["roots"], **moved_roots}, RenderOptions.from_json(facts["options"])
+            tree.root,
+            facts["recipe"],
+            {**facts["roots"], **moved_roots},
+            RenderOptions.from_json(facts["options"]),
         )
     except (StorageError, ValueError, KeyError, TypeError) as error:
         raise UsageError(

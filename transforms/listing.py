@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import soundfile
 
 from transforms import storage
+from transforms.audio import promises_more_samples
 from transforms.errors import SourceError, StorageError, UsageError
 
 HEADER_STAGE = "header"
@@ -140,8 +141,6 @@ def read_header(root: str, path: str, *, root_name: str) -> Header:
 
 def _header_of(file: Any, path: str) -> Header:
     """Reads a header. Raises ValueError when it does not describe a whole sound."""
-    from transforms.audio import promises_more_samples
-
     with soundfile.SoundFile(file) as sound:
         if sound.frames == _LENGTH_UNKNOWN:
             raise ValueError("its header does not say how long it is")

@@ -39,7 +39,7 @@ def list_files(root: str, folder: str, suffixes: tuple[str, ...] = ()) -> list[s
 
 
 @dataclasses.dataclass
-class ListFiles(beam.PTransform):
+class ListFiles(beam.PTransform[beam.pvalue.PBegin, beam.PCollection[str]]):
     """Lists a corpus: root of a pipeline → paths relative to the corpus root.
 
     The listing is made by a worker. So the description of the job holds the names of a few folders
@@ -75,7 +75,7 @@ class ListFiles(beam.PTransform):
 
 
 @dataclasses.dataclass
-class ReadManifest(beam.PTransform):
+class ReadManifest(beam.PTransform[beam.pvalue.PBegin, beam.PCollection[str]]):
     """Reads a manifest: root of a pipeline → the paths it names, relative to its folder.
 
     Attributes:
@@ -124,7 +124,7 @@ class _ReadBatch(beam.DoFn):
 
 
 @dataclasses.dataclass
-class ReadHeaders(beam.PTransform):
+class ReadHeaders(beam.PTransform[beam.PCollection[str], Any]):
     """Reads audio headers, in parallel: paths → outputs ``headers`` and ``rejects``.
 
     Every path comes out once: as a ``Header``, or as a ``Reject`` that says why not.
@@ -176,7 +176,7 @@ class _MakeRow(beam.DoFn):
 
 
 @dataclasses.dataclass
-class MakeRows(beam.PTransform):
+class MakeRows(beam.PTransform[beam.PCollection[Header], Any]):
     """Turns headers into rows of listings: ``Header`` → outputs ``rows`` and ``rejects``.
 
     A row comes as (file name of its listing, row). Files that are shorter than the layout wants are
@@ -203,6 +203,9 @@ class MakeRows(beam.PTransform):
 
 class _Gather(beam.CombineFn):
     """Gathers rows, on each worker first; plain tuples travel between workers, which is cheap."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def create_accumulator(self) -> list[tuple[Any, ...]]:
         return []
@@ -238,8 +241,12 @@ class _Write(beam.DoFn):
         yield write_listing(self._out, self._layout, name, (self._layout.row_type(*row) for row in gathered))
 
 
-class _WriteEmpty(_Write):
+class _WriteEmpty(beam.DoFn):
     """Writes the listings that no row came for."""
+
+    def __init__(self, out: str, layout: Layout[Any]) -> None:
+        self._out = out
+        self._layout = layout
 
     def process(self, name: str, written: list[str]) -> Iterator[str]:
         if name not in written:
@@ -247,7 +254,7 @@ class _WriteEmpty(_Write):
 
 
 @dataclasses.dataclass
-class WriteListings(beam.PTransform):
+class WriteListings(beam.PTransform[beam.PCollection[tuple[str, Any]], beam.PCollection[str]]):
     """Sorts and writes listings: (file name, row) → file names written.
 
     The rows of one listing meet on one worker, which needs about 1 kB of memory for each.
@@ -326,7 +333,7 @@ def finish_run(
 
 
 @dataclasses.dataclass
-class FinishRun(beam.PTransform):
+class FinishRun(beam.PTransform[beam.PCollection[Reject], beam.PCollection[None]]):
     """Writes ``_mixtape/rejects.csv`` when all else is written: rejects → one None.
 
     Without rejects there is no such file. Rejects of earlier runs stay there if they are about

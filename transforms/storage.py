@@ -2,16 +2,20 @@
 
 Inputs are read with plain functions that take a URL. Outputs go through an ``OutputTree``, which
 makes each file appear whole or not at all: on a local disk by a temporary file below
-``_mixtape/tmp`` and a rename, on an object store by a single put that is only completed on success.
+``_mixtape/tmp`` and a rename, on an object store by a single put of a file that is complete.
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
-import io
 import itertools
 import os
+import secrets
 import shutil
+import stat
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -19,7 +23,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 from fsspec.core import url_to_fs
 
-from transforms.errors import StorageError, UsageError
+from transforms.errors import MixtapeError, StorageError, UsageError
 
 Buffer = bytes | bytearray | memoryview
 
@@ -28,6 +32,11 @@ MISSING = "missing"
 _TEMPORARY_FOLDER = f"{OWN_FOLDER}/tmp"
 _LOCK = f"{OWN_FOLDER}/lock"
 _UNSAFE_PARTS = frozenset({"", ".", ".."})
+_ARCHIVES = frozenset({"zip", "tar"})
+_VERSION_MARKS = (
+    "generation", "ETag", "etag", "CRC", "crc32c", "mtime", "LastModified", "Last-Modified", "created"
+)  # fmt: skip
+_BLOCK_BYTES = 1 << 20
 _serial = itertools.count()
 
 
@@ -60,12 +69,16 @@ def local_path(url: str) -> str | None:
 
 
 def join(root: str, *parts: str) -> str:
-    """Appends relative parts to a URL; of a chained URL, to its first link.
+    """Appends relative parts to a URL; of a chained URL, to the first link that has a path.
 
     >>> join("zip://::gs://bucket/wham.zip", "tr/a.wav")
     'zip://tr/a.wav::gs://bucket/wham.zip'
+    >>> join("simplecache::gs://bucket/wham", "tr/a.wav")
+    'simplecache::gs://bucket/wham/tr/a.wav'
     """
     first, chain, rest = root.partition("::")
+    if chain and "://" not in first:
+        return first + chain + join(rest, *parts)
     base = first if first.endswith("://") else first.rstrip("/") + "/"
     return base + "/".join(parts) + chain + rest
 
@@ -94,7 +107,7 @@ def _explain(error: BaseException) -> str:
             return "a file stands where a folder is needed; choose another path"
         case IsADirectoryError():
             return "a folder stands where a file is needed; choose another path"
-        case OSError(errno=28):
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return "no space left on the device; free some, then run the same command again"
         case _:
             return f"{type(error).__name__}: {error}"
@@ -102,12 +115,16 @@ def _explain(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turns any failure of a file system into a ``StorageError`` that names the URL."""
+    """Turns any failure of a file system into a ``StorageError`` that names the URL.
+
+    The errors of stores' clients and of archives have no common base, hence the wide net; so a
+    block holds calls of a file system and nothing else.
+    """
     try:
         yield
-    except StorageError:
+    except MixtapeError:
         raise
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:
         raise StorageError(url, _explain(error)) from error
 
 
@@ -118,22 +135,31 @@ def _file_system(prefix: str, process: int) -> Any:
     return url_to_fs(prefix, use_listings_cache=False)[0]
 
 
+@functools.lru_cache(maxsize=16)
+def _archive(url: str, version: FileStamp | None, process: int, thread: int) -> Any:
+    """One opened archive per process and thread: reading a table of contents takes long.
+
+    The thread counts because fsspec's tar file system mixes up threads that share it.
+    """
+    del version, process, thread
+    return url_to_fs(url)[0]
+
+
 def _resolve(url: str) -> tuple[Any, str]:
     """Returns the file system of a URL and the path in it."""
     path = local_path(url)
     if path is not None:
         return _file_system("/", os.getpid()), os.path.abspath(path)
-    if "::" in url:
-        return cast(tuple[Any, str], url_to_fs(url))
-    protocol, _, rest = url.partition("://")
-    prefix = f"{protocol}://{rest.split('/', 1)[0]}/"
-    return _file_system(prefix, os.getpid()), url_to_fs_path(url)
-
-
-def url_to_fs_path(url: str) -> str:
-    """Returns the path part of a URL as its file system wants it."""
-    protocol = url.partition("://")[0]
-    return cast(str, fsspec.get_filesystem_class(protocol)._strip_protocol(url))
+    first, chain, rest = url.partition("::")
+    protocol, _, inner = first.partition("://")
+    if not chain:
+        prefix = f"{protocol}://{inner.split('/', 1)[0]}/"
+        stripped = fsspec.get_filesystem_class(protocol)._strip_protocol(url)
+        return _file_system(prefix, os.getpid()), cast(str, stripped)
+    if protocol in _ARCHIVES:
+        whole = f"{protocol}://::{rest}"
+        return _archive(whole, stamp(rest), os.getpid(), threading.get_ident()), inner.strip("/")
+    return cast(tuple[Any, str], url_to_fs(url))
 
 
 def read_bytes(url: str) -> bytes:
@@ -156,17 +182,11 @@ def read_text(url: str) -> str:
         raise StorageError(url, f"is not UTF-8 text ({error.reason})") from error
 
 
-def open_audio(url: str) -> str | BinaryIO:
-    """Returns what an audio decoder should open: a local path, or a remote file's bytes.
-
-    A remote file is fetched whole, in one request. Raises StorageError.
-    """
-    path = local_path(url)
-    return io.BytesIO(read_bytes(url)) if path is None else path
-
-
 def open_header(url: str) -> str | BinaryIO:
-    """Like ``open_audio``, for a caller that reads a header only: remote files by ranges."""
+    """Returns what a decoder should open to read parts of a file: a local path, or a remote handle.
+
+    A remote file is read by ranges. Raises StorageError when it cannot be opened.
+    """
     path = local_path(url)
     if path is not None:
         return path
@@ -176,29 +196,27 @@ def open_header(url: str) -> str | BinaryIO:
 
 
 def stamp(url: str) -> FileStamp | None:
-    """Returns what tells a changed file from an unchanged one; None where there is no such file."""
-    path = local_path(url)
-    try:
+    """Returns what tells a changed file from an unchanged one; None where there is no such file.
+
+    Raises:
+        StorageError: the store cannot say.
+    """
+    with _explained(url), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path = local_path(url)
         if path is not None:
             status = os.stat(path)
-            return FileStamp(status.st_size, str(status.st_mtime_ns))
+            found = FileStamp(status.st_size, str(status.st_mtime_ns))
+            return None if stat.S_ISDIR(status.st_mode) else found
         system, inner = _resolve(url)
         info = system.info(inner)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(url, _explain(error)) from error
-    marks = ("generation", "ETag", "etag", "crc32c", "created", "mtime", "LastModified")
-    version = next((str(info[mark]) for mark in marks if info.get(mark)), "")
-    return FileStamp(int(info["size"] or 0), version)
+        version = next((str(info[mark]) for mark in _VERSION_MARKS if info.get(mark)), "")
+        return None if info["type"] == "directory" else FileStamp(int(info["size"] or 0), version)
+    return None
 
 
 def exists(url: str) -> bool:
     """Tells whether a file or folder is there. Raises StorageError when the store cannot say."""
     with _explained(url):
-        path = local_path(url)
-        if path is not None:
-            return os.path.exists(path)
         system, inner = _resolve(url)
         return bool(system.exists(inner))
 
@@ -206,15 +224,12 @@ def exists(url: str) -> bool:
 def is_folder(url: str) -> bool:
     """Tells whether a URL is an existing folder (of an object store: a prefix with objects)."""
     with _explained(url):
-        path = local_path(url)
-        if path is not None:
-            return os.path.isdir(path)
         system, inner = _resolve(url)
         return bool(system.isdir(inner))
 
 
 def find(url: str, *, suffixes: Sequence[str] = ()) -> list[FileEntry]:
-    """Lists the files below a folder at any depth, sorted by path.
+    """Lists the files below a folder at any depth, sorted by path; links are followed.
 
     Args:
         url: the folder.
@@ -225,17 +240,34 @@ def find(url: str, *, suffixes: Sequence[str] = ()) -> list[FileEntry]:
     """
     if not is_folder(url):
         raise StorageError(url, "no such folder; check the path")
-    with _explained(url):
-        system, inner = _resolve(url)
-        found = system.find(inner, detail=True)
     wanted = tuple(suffix.lower() for suffix in suffixes) or ("",)
+    with _explained(url):
+        path = local_path(url)
+        entries = _walk_remote(url) if path is None else _walk(path, "", frozenset())
+        kept = [entry for entry in entries if entry.path.lower().endswith(wanted)]
+    return sorted(kept, key=lambda entry: entry.path)
+
+
+def _walk_remote(url: str) -> Iterator[FileEntry]:
+    system, inner = _resolve(url)
     start = inner.rstrip("/") + "/" if inner.strip("/") else inner
-    entries = (
-        FileEntry(path.removeprefix(start).lstrip("/"), int(info["size"] or 0))
-        for path, info in found.items()
-        if path.lower().endswith(wanted)
-    )
-    return sorted(entries, key=lambda entry: entry.path)
+    for path, info in system.find(inner, detail=True).items():
+        yield FileEntry(path.removeprefix(start).lstrip("/"), int(info["size"] or 0))
+
+
+def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
+    """Yields the files below a local folder; a link to a folder that it is in leads nowhere new."""
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {here})
+            else:
+                size = entry.stat().st_size if os.path.exists(entry.path) else 0
+                yield FileEntry(prefix + entry.name, size)
 
 
 def list_folder(url: str) -> list[str]:
@@ -260,7 +292,8 @@ class OutputTree:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = absolute(root).rstrip("/") if "::" not in root else root
+        bare = "::" in root or root.endswith("://")
+        self.root = root if bare else absolute(root).rstrip("/")
         self._local = local_path(self.root)
         self._known_folders: set[str] = set()
 
@@ -281,58 +314,63 @@ class OutputTree:
         self.remove(probe)
 
     @contextlib.contextmanager
-    def open(self, path: str) -> Iterator[BinaryIO]:
+    def open(self, path: str, *, keep_equal: bool = False) -> Iterator[BinaryIO]:
         """Opens a file for writing that appears when the block ends well, and else never.
 
         Args:
             path: place in the tree.
+            keep_equal: leave a file untouched that holds the very same bytes already.
 
         Raises:
             StorageError: it cannot be written.
         """
-        with _explained(self.url(path)):
-            opened = self._open_remote(path) if self._local is None else self._open_local(path)
-            with opened as file:
+        placing = self._sending if self._local is None else self._replacing
+        try:
+            with placing(path, keep_equal) as temporary, open(temporary, "wb", _BLOCK_BYTES) as file:
                 yield file
+        except OSError as error:
+            raise StorageError(self.url(path), _explain(error)) from error
 
     @contextlib.contextmanager
-    def _open_local(self, path: str) -> Iterator[BinaryIO]:
+    def _sending(self, path: str, keep_equal: bool) -> Iterator[str]:
+        """Yields a temporary name for a file that is sent, in one put, if the block ends well."""
+        with tempfile.NamedTemporaryFile(prefix="mixtape-") as file:
+            yield file.name
+            with _explained(self.url(path)):
+                if not (keep_equal and self._holds(path, file.name)):
+                    system, inner = _resolve(self.url(path))
+                    system.put_file(file.name, inner)
+
+    @contextlib.contextmanager
+    def _replacing(self, path: str, keep_equal: bool = False) -> Iterator[str]:
+        """Yields a temporary name for a local file that takes its place if the block ends well."""
         temporary, final = self._temporary(), self._final(path)
         try:
-            with open(temporary, "wb", buffering=1 << 20) as file:
-                yield file
-            os.replace(temporary, final)
-        except BaseException:
+            yield temporary
+            if not (keep_equal and self._holds(path, temporary)):
+                os.replace(temporary, final)
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            raise
 
-    @contextlib.contextmanager
-    def _open_remote(self, path: str) -> Iterator[BinaryIO]:
+    def _holds(self, path: str, other: str) -> bool:
+        """Tells whether a file has the very bytes of another, local one, reading both in pieces."""
+        if self.size(path) != os.path.getsize(other):
+            return False
         system, inner = _resolve(self.url(path))
-        file = system.open(inner, "wb", autocommit=False)
-        try:
-            yield cast(BinaryIO, file)
-        except BaseException:
-            file.discard()
-            file.closed = True
-            raise
-        file.close()
-        file.commit()
+        with system.open(inner, "rb") as old, open(other, "rb") as new:
+            pieces = iter(functools.partial(new.read, _BLOCK_BYTES), b"")
+            return all(old.read(len(piece)) == piece for piece in pieces)
 
     def write(self, path: str, *pieces: Buffer) -> None:
         """Writes a file from pieces that follow one another. Raises StorageError."""
-        if self._local is None:
-            system, inner = _resolve(self.url(path))
-            with _explained(self.url(path)):
+        with _explained(self.url(path)):
+            if self._local is None:
+                system, inner = _resolve(self.url(path))
                 system.pipe_file(inner, b"".join(pieces))
-            return
-        try:
-            temporary, final = self._temporary(), self._final(path)
-            _write_new(temporary, pieces)
-            os.replace(temporary, final)
-        except OSError as error:
-            raise StorageError(self.url(path), _explain(error)) from error
+                return
+            with self._replacing(path) as temporary:
+                _write_new(temporary, pieces)
 
     def write_if_changed(self, path: str, data: bytes) -> bool:
         """Writes a file unless it holds these bytes already; tells whether it wrote."""
@@ -342,7 +380,7 @@ class OutputTree:
         return True
 
     def _temporary(self) -> str:
-        folder = self._folder(f"{_TEMPORARY_FOLDER}/{os.getpid()}")
+        folder = self._folder(f"{_TEMPORARY_FOLDER}/{_writer(os.getpid())}")
         return f"{folder}/{next(_serial)}"
 
     def _final(self, path: str) -> str:
@@ -357,12 +395,6 @@ class OutputTree:
             self._known_folders.add(folder)
         return folder
 
-    def make_folder(self, path: str) -> None:
-        """Makes a folder on a local disk; object stores have none. Raises StorageError."""
-        if self._local is not None:
-            with _explained(self.url(path)):
-                self._folder(path)
-
     def read(self, path: str) -> bytes:
         """Reads a whole file. Raises StorageError."""
         return read_bytes(self.url(path))
@@ -373,11 +405,6 @@ class OutputTree:
 
     def size(self, path: str) -> int | None:
         """Returns a file's size in bytes, or None where there is no such file."""
-        if self._local is not None:
-            try:
-                return os.stat(f"{self._local}/{path}").st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return None
         found = stamp(self.url(path))
         return None if found is None else found.size_bytes
 
@@ -387,7 +414,7 @@ class OutputTree:
 
     def remove(self, path: str) -> None:
         """Removes a file; one that is not there is no error. Raises StorageError."""
-        with _explained(self.url(path)), contextlib.suppress(FileNotFoundError):
+        with _explained(self.url(path)), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             system, inner = _resolve(self.url(path))
             system.rm_file(inner)
 
@@ -414,16 +441,19 @@ def only_run(tree: OutputTree) -> Iterator[None]:
 
     Raises:
         UsageError: another run is writing to the same output.
+        StorageError: the output cannot be held.
     """
     if local_path(tree.root) is None:
         yield
         return
-    tree.make_folder(OWN_FOLDER)
-    path = cast(str, local_path(tree.url(_LOCK)))
-    descriptor = _lock(path)
+    path = tree.url(_LOCK)
+    with _explained(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = _lock(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        with _explained(path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -451,6 +481,12 @@ def _lock(path: str) -> int:
         os.close(descriptor)
 
 
+@functools.cache
+def _writer(process: int) -> str:
+    """Names a process among all that may share an output: other machines have the same numbers."""
+    return f"{process}-{secrets.token_hex(4)}"
+
+
 def _write_new(path: str, pieces: Sequence[Buffer]) -> None:
     """Writes a new local file with as few system calls as there can be."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -462,8 +498,5 @@ def _write_new(path: str, pieces: Sequence[Buffer]) -> None:
                 written -= len(rest.pop(0))
             if written:
                 rest[0] = rest[0][written:]
-    except BaseException:
+    finally:
         os.close(descriptor)
-        os.unlink(path)
-        raise
-    os.close(descriptor)

@@ -120,10 +120,10 @@ def make_librispeech(
             samples = utterance(voice, _draw_length(seconds, rng), rng)
             total += len(samples)
             path = f"{subset}/{reader}/{reader + 120000}/{name}.flac"
-            tree.write(path, _encoded(samples, container="FLAC"))
+            tree.write_if_changed(path, _encoded(samples, container="FLAC"))
         minutes = total / RATE_HZ / 60
         rows.append(f"{reader:<5}| {sex} | {subset:<16} | {minutes:5.2f} | Generated Reader {reader}\n")
-    tree.write("SPEAKERS.TXT", (_SPEAKERS_HEAD + "".join(rows)).encode())
+    tree.write_if_changed("SPEAKERS.TXT", (_SPEAKERS_HEAD + "".join(rows)).encode())
 
 
 def make_wham(
@@ -144,7 +144,7 @@ def make_wham(
         path = f"{folder}/{NOISE_KINDS[number % len(NOISE_KINDS)]}_{number:04d}.wav"
         rng = _generator(seed, f"noise/{path}")
         samples = noise(NOISE_KINDS[number % len(NOISE_KINDS)], _draw_length(seconds, rng), rng)
-        tree.write(path, _encoded(samples, container="WAV"))
+        tree.write_if_changed(path, _encoded(samples, container="WAV"))
 
 
 def make_voice(sex: str, rng: np.random.Generator) -> Voice:

@@ -1,0 +1,89 @@
+"""The augmentation job: speed-changed copies of WHAM's training noises, beside them."""
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from transforms import storage
+from transforms.augmentation import (
+    ENGINES,
+    NAMESPACE,
+    ChangeSpeed,
+    Engine,
+    ListPending,
+    engine_problem,
+    speed_problem,
+)
+from transforms.corpora import wham
+from transforms.errors import MixtapeError, UsageError
+from transforms.metadata import FinishRun, list_files
+
+DEFAULT_SPEEDS = (0.8, 1.2)
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Which copies to make.
+
+    Attributes:
+        corpus: URL of the WHAM corpus; copies are written into its folder ``tr``.
+        speeds: factors, multiples of 0.1.
+        engine: ``sox`` for the published bits, ``soxr`` where that program is not at hand.
+    """
+
+    corpus: str
+    speeds: tuple[float, ...] = DEFAULT_SPEEDS
+    engine: Engine = "sox"
+
+    def check(self) -> list[str]:
+        """Lists every problem that can be found before any noise is read; writes nothing."""
+        problems = self._option_problems()
+        try:
+            return [*problems, *self._corpus_problems()]
+        except UsageError as error:
+            return [*problems, *error.problems]
+        except MixtapeError as error:
+            return [*problems, str(error)]
+
+    def _option_problems(self) -> list[str]:
+        problems = [
+            f"--speeds {speed:g}: {problem}" for speed in self.speeds if (problem := speed_problem(speed))
+        ]
+        if not self.speeds or len(set(self.speeds)) < len(self.speeds):
+            given = " ".join(f"{speed:g}" for speed in self.speeds) or "(none)"
+            problems.append(f"--speeds {given}: wanted one or more, each once")
+        if self.engine not in ENGINES:
+            problems.append(f"--engine {self.engine}: wanted {' or '.join(ENGINES)}")
+        elif problem := engine_problem(self.engine):
+            problems.append(f"--engine {self.engine}: {problem}")
+        return problems
+
+    def _corpus_problems(self) -> list[str]:
+        if not storage.is_folder(self.corpus):
+            return [f"{self.corpus}: no such folder; check the path"]
+        folder = wham.TRAINING_FOLDER
+        if folder not in wham.Wham().folders(self.corpus):
+            return [f"{self.corpus}: has no folder {folder}, whose noises are to be copied"]
+        if not list_files(self.corpus, folder, wham.SUFFIXES):
+            wanted = ", ".join(wham.SUFFIXES)
+            return [f"{storage.join(self.corpus, folder)}: holds no audio; looked for {wanted} at any depth"]
+        return []
+
+
+def build(pipeline: beam.Pipeline, options: AugmentOptions) -> None:
+    """Adds the steps that make the copies which are not there yet.
+
+    Counters, in the namespace ``augment``: planned = written + rejected.
+
+    Args:
+        pipeline: gets the steps.
+        options: already checked.
+    """
+    root = storage.OutputTree(options.corpus).root
+    copies = pipeline | "ListPending" >> ListPending(root, options.speeds)
+    # NoiseCopies
+    made = copies | "ChangeSpeed" >> ChangeSpeed(root, options.engine)
+    # written: path, rejects: Reject
+    looked_at = (f"{wham.Wham.name}:{wham.TRAINING_FOLDER}/",)
+    _ = made.rejects | "FinishRun" >> FinishRun(root, looked_at, made.written, NAMESPACE)
+    # None

@@ -1,0 +1,354 @@
+"""The report: one HTML file that lets a person see and hear whether an output is right.
+
+It is made of the parts' summaries, whatever their size, and of three items per part that are rendered
+again from the stored plan. Its bytes depend on inputs and options only; times and hosts are in
+``run.json`` beside it.
+"""
+
+import base64
+import importlib.resources
+import itertools
+import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transforms import report_charts as charts
+from transforms.audio import Pcm, SourceReader, wav_header
+from transforms.errors import MixtapeError, SourceError
+from transforms.finishing import PartSummary
+from transforms.plan import NOISE, Mixture, RenderOptions, Source, StoredPlan, Variant
+from transforms.recipes import Recipe
+from transforms.rejects import Reject
+from transforms.rendering import RenderedVariant, render_mixture
+from transforms.sharding import RenderJob
+from transforms.statistics import Histogram
+from transforms.version import VERSION
+
+ITEMS_PER_PART = 3
+LONGEST_EXCERPT_S = 10.0
+SHORTEST_EXCERPT_S = 3.0
+_AUDIO_BYTES = 3_400_000
+_TRIES_PER_ITEM = 5
+_EXAMPLES = 3
+_MOST_KINDS = 20
+
+_TEMPLATE = "report.html.j2"
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_FAMILIES = {
+    "length_s": ("Length", "Length of the mixtures written."),
+    "gain_db": ("Gain", "Gain of each source, as planned."),
+    "snr_db": ("SNR", "Each source against the rest of its mixture, as measured in every length mode."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RejectGroup:
+    """Rejected items that share stage, way out, and reason up to the numbers in it.
+
+    Attributes:
+        stage: the step that failed.
+        reason: the reason; numbers that differ between items are replaced by ``…``.
+        remedy: what to do about it.
+        count: items.
+        examples: the first of them.
+    """
+
+    stage: str
+    reason: str
+    remedy: str
+    count: int
+    examples: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart and what stands above it."""
+
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The panels of one quantity, all on the same axis."""
+
+    title: str
+    explanation: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One signal to look at and listen to.
+
+    Attributes:
+        name: name of the stream.
+        description: what it is made of.
+        svg: waveform and spectrogram.
+        audio: the samples, as the ``data:`` URI of a WAV file.
+    """
+
+    name: str
+    description: str
+    svg: str
+    audio: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningItem:
+    """A mixture with all its streams, the mixture first.
+
+    Attributes:
+        id: id of the mixture.
+        variant: rate and length mode that it is shown at.
+        excerpt_s: seconds that are shown, from the beginning.
+        length_s: length of the mixture.
+        streams: what is shown.
+    """
+
+    id: str
+    variant: Variant
+    excerpt_s: float
+    length_s: float
+    streams: tuple[Stream, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The items shown of one part; ``note`` says why there are none."""
+
+    part: str
+    items: tuple[ListeningItem, ...]
+    note: str = ""
+
+
+def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
+    """Makes the report of an output.
+
+    Args:
+        job: the last run into the output.
+        summaries: all parts that the output holds.
+
+    Returns:
+        An HTML document that needs no other file. Where sources cannot be read any more, a sentence
+        stands in place of the items to listen to.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    groups = group_rejects([reject for summary in summaries for reject in summary.rejects])
+    return environment.from_string(source).render(
+        version=VERSION,
+        recipe=job.rules,
+        roots=job.roots,
+        options=job.options,
+        summaries=summaries,
+        variants=_keys(summary.statistics.seconds for summary in summaries),
+        formats=_keys(summary.statistics.bytes_of for summary in summaries),
+        speakers=len({name for summary in summaries for name in summary.statistics.speakers}),
+        groups=groups[:_MOST_KINDS],
+        more_groups=len(groups[_MOST_KINDS:]),
+        families=distributions(summaries),
+        listening=[listen(job, summary, part_count=len(summaries)) for summary in summaries],
+        range_db=charts.RANGE_DB,
+    )
+
+
+def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def group_rejects(rejects: Sequence[Reject]) -> list[RejectGroup]:
+    """Groups rejects that a person would call the same, the most frequent first."""
+    members: dict[tuple[str, str, str], list[Reject]] = {}
+    for reject in rejects:
+        kind = _NUMBER.sub("…", reject.reason)
+        members.setdefault((reject.stage, kind, reject.remedy), []).append(reject)
+    groups = [
+        RejectGroup(
+            stage,
+            kind if len({reject.reason for reject in group}) > 1 else group[0].reason,
+            remedy,
+            len(group),
+            tuple(group[:_EXAMPLES]),
+        )
+        for (stage, kind, remedy), group in members.items()
+    ]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def distributions(summaries: Sequence[PartSummary]) -> list[Family]:
+    """Draws every quantity that was counted: a panel per role or mode, a row per part."""
+    names = _keys(summary.statistics.histograms for summary in summaries)
+    return [
+        _family(key, _in_order(name for name in names if name.startswith(f"{key} ")), summaries)
+        for key in _FAMILIES
+        if any(name.startswith(f"{key} ") for name in names)
+    ]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Brings what was counted of one quantity together by mixture type, the noise last."""
+    split = [name.rpartition(" ") for name in names]
+    types = list(dict.fromkeys(first for first, _, _ in split))
+    split.sort(key=lambda parts: (types.index(parts[0]), parts[2] == NOISE))
+    return ["".join(parts) for parts in split]
+
+
+def _family(key: str, names: Sequence[str], summaries: Sequence[PartSummary]) -> Family:
+    title, explanation = _FAMILIES[key]
+    rows = {name: _rows(name, summaries) for name in names}
+    limits = charts.common_limits([row.histogram for group in rows.values() for row in group])
+    panels = []
+    for name, group in rows.items():
+        caption = _caption(*name.split(" "))
+        panels.append(
+            Panel(caption, _markup(charts.histogram_panel(f"{title}, {caption}", group, limits=limits)))
+        )
+    return Family(title, explanation, tuple(panels))
+
+
+def _rows(name: str, summaries: Sequence[PartSummary]) -> list[charts.HistogramRow]:
+    found: list[tuple[str, Histogram | None]] = [
+        (summary.part.name, summary.statistics.histograms.get(name)) for summary in summaries
+    ]
+    return [charts.HistogramRow(part, one) for part, one in found if one is not None and one.counts]
+
+
+def _caption(key: str, *names: str) -> str:
+    if key == "length_s":
+        return f"{names[0]} mode"
+    return " in ".join(reversed(names))
+
+
+def listen(job: RenderJob, summary: PartSummary, *, part_count: int) -> Listening:
+    """Renders some items of a part again, spread evenly over its plan.
+
+    Args:
+        job: the last run into the output.
+        summary: the part.
+        part_count: parts in the report; the more there are, the shorter the excerpts.
+
+    Returns:
+        Up to three items; a note instead where none could be made.
+    """
+    name = summary.part.name
+    if summary.part.recipe != job.recipe:
+        return Listening(name, (), f"An earlier run made this part, by the recipe {summary.part.recipe}.")
+    if not summary.written:
+        return Listening(name, (), "No item of this part was written.")
+    try:
+        items = _items(_Renderer.of(job), job.stored_plan(name), summary, part_count=part_count)
+    except MixtapeError as error:
+        return Listening(
+            name, (), f"There is nothing to listen to, since the plan or a source cannot be read: {error}"
+        )
+    return Listening(name, tuple(items))
+
+
+@dataclass(frozen=True)
+class _Renderer:
+    """Renders one mixture of each item at the lowest rate, in the first length mode."""
+
+    recipe: Recipe
+    options: RenderOptions
+    reader: SourceReader
+
+    @classmethod
+    def of(cls, job: RenderJob) -> "_Renderer":
+        recipe = job.rules
+        options = replace(
+            job.options,
+            rates_hz=(min(job.options.rates_hz),),
+            modes=job.options.modes[:1],
+            types=(max(job.options.types, key=lambda name: len(recipe.types[name](("s1", "s2", NOISE)))),),
+        )
+        return cls(recipe, options, SourceReader(job.roots, recipe.rules.source_rate_hz))
+
+    def render(self, mixture: Mixture) -> RenderedVariant:
+        """Renders a mixture. Raises SourceError."""
+        needed = self.recipe.needed_roles([source.role for source in mixture.sources], self.options.types)
+        for source in mixture.sources:
+            if source.role in needed and source.root not in self.reader.roots:
+                reason = f"the last run was not given the root {source.root!r}"
+                raise SourceError(source.name, "read", reason, "name it in the next run")
+        return render_mixture(mixture, self.recipe, self.options, self.reader.read).variants[0]
+
+
+def _items(
+    renderer: _Renderer, plan: StoredPlan, summary: PartSummary, *, part_count: int
+) -> list[ListeningItem]:
+    """Makes the items of a part. Raises SourceError when not one of them can be rendered."""
+    budget_bytes = _AUDIO_BYTES // (ITEMS_PER_PART * part_count)
+    rejected = {reject.item for reject in summary.rejects}
+    chosen: dict[str, ListeningItem] = {}
+    failure: SourceError | None = None
+    for number in range(ITEMS_PER_PART):
+        place = (2 * number + 1) / (2 * ITEMS_PER_PART)
+        candidates = (m for m in _from(plan, place) if m.id not in rejected and m.id not in chosen)
+        for mixture in itertools.islice(candidates, _TRIES_PER_ITEM):
+            try:
+                rendered = renderer.render(mixture)
+            except SourceError as error:
+                failure = error
+                continue
+            chosen[mixture.id] = _listening_item(
+                summary.part.name, mixture, rendered, budget_bytes=budget_bytes
+            )
+            break
+    if failure is not None and not chosen:
+        raise failure
+    return list(chosen.values())
+
+
+def _from(plan: StoredPlan, place: float) -> Iterator[Mixture]:
+    """Yields the mixtures of one shard, beginning at a place in the plan (0..1) and wrapping round."""
+    shard, inside = divmod(place * plan.shard_count, 1)
+    mixtures = plan.read_shard(int(shard))
+    first = int(inside * len(mixtures))
+    yield from mixtures[first:] + mixtures[:first]
+
+
+def _listening_item(
+    part: str, mixture: Mixture, rendered: RenderedVariant, *, budget_bytes: int
+) -> ListeningItem:
+    variant = rendered.variant
+    order = sorted(rendered.pcm, key=lambda name: name not in rendered.snr_db)
+    affordable_s = budget_bytes / len(order) / (2 * variant.rate_hz)
+    excerpt_s = min(LONGEST_EXCERPT_S, max(SHORTEST_EXCERPT_S, math.floor(2 * affordable_s) / 2))
+    pcm = {name: rendered.pcm[name][: round(excerpt_s * variant.rate_hz)] for name in order}
+    scale = charts.Scale.of(pcm.values(), variant.rate_hz)
+    descriptions = {source.role: _describe(source) for source in mixture.sources}
+    streams = []
+    for name, samples in pcm.items():
+        title = f"Waveform and spectrogram of {name} of {mixture.id} in {part}"
+        svg = _markup(charts.stream_chart(title, samples, variant.rate_hz, scale=scale))
+        audio = _wav_uri(samples, variant.rate_hz)
+        streams.append(Stream(name, descriptions.get(name, "the mixture"), svg, audio))
+    length_s = rendered.samples / variant.rate_hz
+    return ListeningItem(mixture.id, variant, min(excerpt_s, length_s), length_s, tuple(streams))
+
+
+def _describe(source: Source) -> str:
+    talker = f"speaker {source.speaker}, " if source.speaker else ""
+    gain = f"{20 * math.log10(source.level):+.1f} dB" if source.level > 0 else "0"
+    return f"{talker}gain {gain.replace('-', '−')}, {source.name}"
+
+
+def _wav_uri(pcm: Pcm, rate_hz: int) -> str:
+    samples = pcm if sys.byteorder == "little" else pcm.astype("<i2")
+    data = wav_header(len(pcm), rate_hz) + samples.tobytes()
+    return "data:audio/wav;base64," + base64.b64encode(data).decode()
+
+
+def _markup(svg: str) -> str:
+    """Marks a chart as HTML that the template must not escape."""
+    import markupsafe
+
+    return markupsafe.Markup(svg)
