@@ -20,6 +20,7 @@ from transforms.plan import MONO, WHOLE, Source
 Pcm = NDArray[np.int16]
 WAV_HEADER_BYTES = 44
 
+_MOST_SAMPLES = 1 << 40
 _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
 _READ = "read"
 
@@ -105,9 +106,9 @@ class SourceReader:
         except soundfile.LibsndfileError as error:
             reason = f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
             raise _unusable(source, reason, "fetch it again, or plan without it") from error
-        self._check_samples(source, samples, count)
-        mono = samples if samples.ndim == 1 else samples[:, max(source.channel, 0)]
-        return cast(NDArray[np.float32], np.ascontiguousarray(mono))
+        mono = samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, source.channel])
+        self._check_samples(source, mono, count)
+        return cast(NDArray[np.float32], mono)
 
     def _check_header(self, source: Source, file: Any) -> None:
         if file.samplerate != self.rate_hz:
@@ -119,6 +120,8 @@ class SourceReader:
         if source.channel >= file.channels:
             reason = f"has {file.channels} channels, the plan wants channel {source.channel}"
             raise _unusable(source, reason, "name a channel that is there")
+        if file.frames > _MOST_SAMPLES:
+            raise _unusable(source, "does not say how many samples it holds", "encode it again as a file")
         if file.frames == 0:
             raise _unusable(source, "holds no samples", "fetch it again, or plan without it")
         if promises_more_samples(file):
@@ -134,6 +137,8 @@ class SourceReader:
             raise _unusable(source, reason, "fetch it again")
         if not samples.any():
             raise _unusable(source, "is silent: every sample is zero", "replace it, or plan without it")
+        if not np.isfinite(samples.sum(dtype=np.float64)):
+            raise _unusable(source, "holds samples that are no finite numbers", "make it again")
 
 
 def _unusable(source: Source, reason: str, remedy: str) -> SourceError:
@@ -157,7 +162,20 @@ def quantise_floor(samples: NDArray[Any]) -> Pcm:
     return scaled.astype(np.int16)
 
 
-QUANTISERS = {"floor": quantise_floor}
+def quantise_round(samples: NDArray[Any]) -> Pcm:
+    """Converts to 16 bit by rounding 32768 x half to even, limited (wsj0-mix's rule).
+
+    Args:
+        samples: any shape, float32 or float64; full scale is -1..1, beyond it is clipped.
+
+    Returns:
+        Same shape, int16.
+    """
+    scaled = np.rint(samples * samples.dtype.type(32768.0))
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
+
+
+QUANTISERS = {"floor": quantise_floor, "round": quantise_round}
 
 
 @functools.lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ from transforms.plan import Part
 from transforms.rejects import Reject
 from transforms.sharding import RenderJob, summary_path
 from transforms.sinks import sinks_for
+from transforms.sinks.base import Sink
 from transforms.statistics import PartStatistics
 from transforms.storage import OWN_FOLDER, OutputTree
 
+RUN_PATH = f"{OWN_FOLDER}/run.json"
 _FOLDER = f"{OWN_FOLDER}/parts"
 
 
@@ -27,7 +30,7 @@ class PartSummary:
         table_paths: how its tables name files.
         written: items written.
         rejects: items that could not be made.
-        files: tables, indices and the like that stand beside the shards.
+        files: size in bytes of the tables, indices and the like beside the shards, by path.
         statistics: lengths, levels and SNRs, for summary and report.
     """
 
@@ -36,7 +39,7 @@ class PartSummary:
     table_paths: str
     written: int
     rejects: tuple[Reject, ...]
-    files: tuple[str, ...]
+    files: Mapping[str, int | None]
     statistics: PartStatistics
 
     @property
@@ -50,7 +53,10 @@ class PartSummary:
 
     @classmethod
     def from_json(cls, data: bytes) -> "PartSummary":
-        """Reads what ``to_json`` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        """Reads what ``to_json`` wrote.
+
+        Raises ValueError, KeyError, TypeError or AttributeError on anything else.
+        """
         fields: dict[str, Any] = json.loads(data)
         return cls(
             part=Part(**fields["part"]),
@@ -58,7 +64,7 @@ class PartSummary:
             table_paths=fields["table_paths"],
             written=fields["written"],
             rejects=tuple(Reject(**reject) for reject in fields["rejects"]),
-            files=tuple(fields["files"]),
+            files=dict(fields["files"]),
             statistics=PartStatistics.from_json(fields["statistics"]),
         )
 
@@ -67,7 +73,7 @@ def read_summary(tree: OutputTree, part_name: str) -> PartSummary | None:
     """Reads a part's summary; None where there is none, or one that cannot be understood."""
     try:
         return PartSummary.from_json(tree.read(summary_path(part_name)))
-    except (StorageError, ValueError, KeyError, TypeError):
+    except (StorageError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -84,27 +90,33 @@ def is_finished(job: RenderJob, part_name: str, shard_count: int) -> bool:
         summary is not None
         and summary.shards == shard_count
         and summary.table_paths == job.options.table_paths
-        and all(job.tree.size(path) is not None for path in summary.files)
+        and all(job.tree.size(path) == size_bytes for path, size_bytes in summary.files.items())
     )
 
 
 def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     """Reads the ledgers of a part once, in order, and writes everything that is made from all.
 
+    Shard files of the part that no ledger knows are removed, and the record of the last run, which
+    speaks of another state of the output.
+
     Raises:
         StorageError: a ledger is missing, or a file cannot be written.
     """
+    job.tree.remove(RUN_PATH)
     plan = job.stored_plan(part_name)
-    writers = [
-        sink.open_part(plan.part, plan.shard_count) for sink in sinks_for(job.tree, job.rules, job.options)
-    ]
+    sinks = sinks_for(job.tree, job.rules, job.options)
+    writers = [sink.open_part(plan.part, plan.shard_count) for sink in sinks]
     statistics = PartStatistics()
     rejects: list[Reject] = []
+    shard_files: set[str] = set()
     for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
         for writer in writers:
             writer.add(ledger)
         statistics.add(ledger, plan.read_shard(index), recipe=job.rules, formats=job.options.formats)
         rejects += ledger.rejects
+        shard_files.update(file.path for file in ledger.files)
+    _remove_leftovers(sinks, plan.part, shard_files)
     for writer in writers:
         writer.close()
     summary = PartSummary(
@@ -113,8 +125,17 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
         table_paths=job.options.table_paths,
         written=statistics.items,
         rejects=tuple(rejects),
-        files=tuple(path for writer in writers for path in writer.files),
+        files={path: job.tree.size(path) for writer in writers for path in writer.files},
         statistics=statistics,
     )
     job.tree.write(summary_path(part_name), summary.to_json())
     return summary
+
+
+def _remove_leftovers(sinks: Sequence[Sink], part: Part, known: Set[str]) -> None:
+    """Removes shard files that killed runs and other plans or options left, in the formats at hand."""
+    for sink in sinks:
+        for folder in sink.folders(part):
+            for path in (f"{folder}/{name}" for name in sink.tree.names(folder)):
+                if sink.is_shard_file(part, path) and path not in known:
+                    sink.tree.remove(path)

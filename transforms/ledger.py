@@ -140,7 +140,7 @@ def _item_from_json(fields: Mapping[str, Any]) -> ItemRecord:
                 Variant(record["rate_hz"], record["mode"]),
                 record["samples"],
                 record["crc32c"],
-                record["snr_db"],
+                {mix_type: tuple(snrs) for mix_type, snrs in record["snr_db"].items()},
             )
             for record in fields["variants"]
         ),

@@ -14,10 +14,9 @@ from transforms.corpora import Layout
 from transforms.corpora.audio_folder import read_manifest
 from transforms.errors import SourceError
 from transforms.listing import HEADER_STAGE, Header, read_header
-from transforms.rejects import Reject, rejects_csv
+from transforms.rejects import REJECTS_PATH, Reject, rejects_csv
 
 NAMESPACE = "metadata"
-REJECTS_PATH = f"{storage.OWN_FOLDER}/rejects.csv"
 
 _BATCH_FILES = 200
 
@@ -204,14 +203,14 @@ class MakeRows(beam.PTransform[beam.PCollection[Header], Any]):
 class _Gather(beam.CombineFn):
     """Gathers rows, on each worker first; plain tuples travel between workers, which is cheap."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, row_type: type[Any]) -> None:
+        self._fields = tuple(field.name for field in dataclasses.fields(row_type))
 
     def create_accumulator(self) -> list[tuple[Any, ...]]:
         return []
 
     def add_input(self, gathered: list[tuple[Any, ...]], row: Any) -> list[tuple[Any, ...]]:
-        gathered.append(tuple([getattr(row, name) for name in row.__slots__]))
+        gathered.append(tuple([getattr(row, name) for name in self._fields]))
         return gathered
 
     def merge_accumulators(self, pieces: Iterable[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
@@ -276,7 +275,7 @@ class WriteListings(beam.PTransform[beam.PCollection[tuple[str, Any]], beam.PCol
         """Returns the file names of the listings written."""
         filled = (
             rows
-            | "Gather" >> beam.CombinePerKey(_Gather())
+            | "Gather" >> beam.CombinePerKey(_Gather(self.layout.row_type))
             # (file name, [fields of a row, ...])
             | "Write" >> beam.ParDo(_Write(self.out, self.layout)).with_output_types(str)
             # file name
@@ -308,19 +307,22 @@ def merged_rejects(stored: bytes, rejects: Iterable[Reject], replaced: tuple[str
     """
     earlier = (Reject(**fields) for fields in csv.DictReader(io.StringIO(stored.decode(), newline="")))
     kept = [reject for reject in earlier if not reject.source.startswith(replaced)]
-    merged = sorted({*kept, *rejects}, key=dataclasses.astuple)
-    return rejects_csv(sorted(merged, key=lambda reject: (reject.source, reject.item))) if merged else b""
+    merged = sorted({*kept, *rejects}, key=lambda reject: (reject.source, reject.item, reject.reason))
+    return rejects_csv(merged) if merged else b""
 
 
-def finish_run(
-    rejects: Iterable[Reject], written: Iterable[Any], *, out: str, replaced: tuple[str, ...], namespace: str
-) -> None:
+def finish_run(rejects: Iterable[Reject], *, out: str, replaced: tuple[str, ...], namespace: str) -> None:
     """Stores the rejects of a run whose other files are written, and removes temporary files.
+
+    Args:
+        rejects: all of the run.
+        out: URL of the folder that the run wrote to.
+        replaced: see ``merged_rejects``.
+        namespace: namespace of the counter ``rejected``.
 
     Raises:
         StorageError: the rejects cannot be stored.
     """
-    del written
     made = list(rejects)
     Metrics.counter(namespace, "rejected").inc(len(made))
     tree = storage.OutputTree(out)
@@ -357,7 +359,7 @@ class FinishRun(beam.PTransform[beam.PCollection[Reject], beam.PCollection[None]
     def expand(self, rejects: beam.PCollection[Reject]) -> beam.PCollection[None]:
         """Returns one None, when all is written."""
         finish = beam.Map(
-            lambda _, *both, **options: finish_run(*both, **options),
+            lambda _, made, _written, **options: finish_run(made, **options),
             beam.pvalue.AsIter(rejects),
             beam.pvalue.AsIter(self.after),
             out=self.out,

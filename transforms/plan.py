@@ -6,31 +6,34 @@ source, the rows of a mixture together, and one row group per shard, so that a w
 shard's rows and nothing else.
 """
 
+import contextlib
 import dataclasses
 import functools
-import io
 import itertools
+import math
+import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from transforms import storage
-from transforms.errors import UsageError
+from transforms.errors import StorageError, UsageError
 
 PLAN_FORMAT = 1
 NOISE = "noise"
 MONO = -1
 WHOLE = -1
 
-LevelKind = Literal["gain"]
+LevelKind = Literal["gain", "active_level"]
 Fit = Literal["pad", "loop"]
 Mode = Literal["min", "max"]
 Format = Literal["wav", "webdataset", "tfrecord"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[Format, ...] = get_args(Format)
 
+_SAFE_ROLE = re.compile(r"[a-z][a-z0-9_]*")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+,=@-]*")
 LONGEST_ID = 200
 
@@ -43,7 +46,8 @@ class Source:
         role: its name in the mixture: ``s1``, ``s2``, ..., ``noise``.
         root: name of the corpus root its path belongs to, for instance ``librispeech``.
         path: file below that root.
-        level_kind: how ``level`` is meant; ``gain`` is a linear factor.
+        level_kind: how ``level`` is meant: ``gain`` is a linear factor; ``active_level`` is the wanted
+            active speech level in dB relative to 1, reached from ``active_power``.
         level: the level.
         fit: ``pad`` decides the mixture's length and is padded with zeros at its end; ``loop``
             follows that length: cut, or repeated with cross-fades.
@@ -51,6 +55,8 @@ class Source:
         offset_samples: first sample to read, at the source's rate.
         length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` source: as many
             as the mixture has).
+        active_power: mean square of the recording's active speech (full scale 1), where the level
+            needs it.
         speaker: the talker's id in its corpus, or empty.
         sex: ``F``, ``M`` or empty.
     """
@@ -64,6 +70,7 @@ class Source:
     channel: int = MONO
     offset_samples: int = 0
     length_samples: int = WHOLE
+    active_power: float = 1.0
     speaker: str = ""
     sex: str = ""
 
@@ -178,22 +185,38 @@ def mixture_problems(mixture: Mixture, roots: Iterable[str]) -> list[str]:
         problems.append(f"id {mixture.id!r} {problem}")
     known = set(roots)
     for source in mixture.sources:
-        if source.root not in known:
-            problems.append(f"root {source.root!r} of {source.role} is not given (known: {sorted(known)})")
-        if not storage.is_safe_relative(source.path):
-            problems.append(f"path {source.path!r} of {source.role} must be relative and stay below its root")
-        if not abs(source.level) < float("inf"):
-            problems.append(f"level {source.level} of {source.role} is not a finite number")
+        problems += _source_problems(source, known)
+    if not any(source.fit == "pad" for source in mixture.sources):
+        problems.append("no source decides the length (fit 'pad')")
     roles = [source.role for source in mixture.sources]
     if len(set(roles)) < len(roles):
         problems.append(f"roles {roles} are not all different")
     return problems
 
 
+def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
+    role = source.role
+    if not _SAFE_ROLE.fullmatch(role):
+        yield f"role {role!r} may hold small letters, digits and _ only, and begins with a letter"
+    if source.root not in known_roots:
+        yield f"root {source.root!r} of {role} is not given (known: {sorted(known_roots)})"
+    if not storage.is_safe_relative(source.path):
+        yield f"path {source.path!r} of {role} must be relative and stay below its root"
+    if not abs(source.level) < math.inf:
+        yield f"level {source.level} of {role} is not a finite number"
+    if source.level_kind not in get_args(LevelKind) or source.fit not in get_args(Fit):
+        yield f"level kind {source.level_kind!r} or fit {source.fit!r} of {role} is not known"
+    if source.channel < MONO or source.offset_samples < 0 or source.length_samples < WHOLE:
+        yield f"channel, offset or length of {role} is negative"
+    if source.length_samples == 0:
+        yield f"length of {role} is 0 samples"
+
+
+_MIXTURE_COUNT = "mixtape.mixtures"
 _SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
 
 
-def _schema(part: Part, shard_count: int, mixture_count: int) -> Any:
+def _schema(part: Part) -> Any:
     import pyarrow as pa
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -202,11 +225,7 @@ def _schema(part: Part, shard_count: int, mixture_count: int) -> Any:
         pa.field(field.name, kinds.get(cast(type, field.type), pa.string()))
         for field in dataclasses.fields(Source)
     ]
-    facts = dataclasses.asdict(part) | {
-        "format": PLAN_FORMAT,
-        "shards": shard_count,
-        "mixtures": mixture_count,
-    }
+    facts = dataclasses.asdict(part) | {"format": PLAN_FORMAT}
     return pa.schema(columns, metadata={f"mixtape.{key}": str(value) for key, value in facts.items()})
 
 
@@ -221,9 +240,11 @@ def _row_group(schema: Any, mixtures: Sequence[Mixture]) -> Any:
 
 
 def write_plan(
-    tree: storage.OutputTree, path: str, part: Part, mixtures: Sequence[Mixture], *, shard_size: int
+    tree: storage.OutputTree, path: str, part: Part, mixtures: Iterable[Mixture], *, shard_size: int
 ) -> int:
     """Stores a part's plan, one row group per shard, unless the same is there already.
+
+    Holds one shard's mixtures at a time.
 
     Args:
         tree: where to.
@@ -240,15 +261,20 @@ def write_plan(
     """
     import pyarrow.parquet as pq
 
-    count = -(-len(mixtures) // shard_size)
-    schema = _schema(part, count, len(mixtures))
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
-        for first in range(0, len(mixtures), shard_size):
-            table = _row_group(schema, mixtures[first : first + shard_size])
+    rest = iter(mixtures)
+    shard_count = mixture_count = 0
+    schema = _schema(part)
+    with (
+        tree.open(path, keep_equal=True) as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        while group := list(itertools.islice(rest, shard_size)):
+            table = _row_group(schema, group)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
-    tree.write_if_changed(path, buffer.getvalue())
-    return count
+            shard_count += 1
+            mixture_count += len(group)
+        writer.add_key_value_metadata({_MIXTURE_COUNT: str(mixture_count)})
+    return shard_count
 
 
 @dataclass(frozen=True)
@@ -270,18 +296,17 @@ class StoredPlan:
     @classmethod
     def open(cls, url: str) -> "StoredPlan":
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
-        return cls._of(url, _parquet(url).schema_arrow.metadata or {})
-
-    @classmethod
-    def _of(cls, url: str, metadata: dict[bytes, bytes]) -> "StoredPlan":
-        facts = {key.decode(): value.decode() for key, value in metadata.items()}
+        footer = _parquet(url).metadata
+        facts = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
         if facts.get("mixtape.format") != str(PLAN_FORMAT):
             raise UsageError(
                 f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
                 "plan again with this version"
             )
         part = Part(*(facts[f"mixtape.{field.name}"] for field in dataclasses.fields(Part)))
-        return cls(url, part, int(facts["mixtape.shards"]), int(facts["mixtape.mixtures"]))
+        if problem := id_problem(part.corpus) or id_problem(part.subset):
+            raise UsageError(f"{url}: corpus {part.corpus!r} or subset {part.subset!r} {problem}")
+        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]))
 
     @property
     def shards(self) -> list[Shard]:
@@ -290,7 +315,8 @@ class StoredPlan:
 
     def read_shard(self, index: int) -> list[Mixture]:
         """Reads the mixtures of one shard, in plan order. Raises StorageError."""
-        return _mixtures(_parquet(self.url).read_row_group(index))
+        with _readable(self.url) as file:
+            return _mixtures(file.read_row_group(index))
 
     def read_all(self) -> Iterator[Mixture]:
         """Reads all mixtures, a shard at a time. Raises StorageError."""
@@ -299,17 +325,27 @@ class StoredPlan:
 
     def read_ids(self) -> set[str]:
         """Reads the ids of all mixtures. Raises StorageError."""
-        return set(_parquet(self.url).read(columns=["mixture_id"])["mixture_id"].to_pylist())
+        with _readable(self.url) as file:
+            return set(file.read(columns=["mixture_id"])["mixture_id"].to_pylist())
+
+
+@contextlib.contextmanager
+def _readable(url: str) -> Iterator[Any]:
+    """Yields an opened plan and says which it is when its rows cannot be read."""
+    try:
+        yield _parquet(url)
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(url, f"is damaged ({error}); plan again") from error
 
 
 def _parquet(url: str) -> Any:
     """Opens a plan; the same file object again while the file is the same (footers can be large)."""
-    return _opened_parquet(url, storage.stamp(url), threading.get_ident())
+    return _opened_parquet(url, storage.stamp(url), os.getpid(), threading.get_ident())
 
 
 @functools.lru_cache(maxsize=8)
-def _opened_parquet(url: str, stamp: storage.FileStamp | None, thread: int) -> Any:
-    del thread
+def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int, thread: int) -> Any:
+    del process, thread
     import pyarrow as pa
     import pyarrow.parquet as pq
 

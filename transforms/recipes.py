@@ -8,9 +8,9 @@ from transforms.errors import UsageError
 from transforms.plan import NOISE, Part, Variant
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
-Quantiser = Literal["floor"]
-PeakRule = Literal["none"]
-Scaling = Literal["before_resampling"]
+Quantiser = Literal["floor", "round"]
+PeakRule = Literal["none", "joint"]
+Scaling = Literal["before_resampling", "after_padding"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ class RenderRules:
 
     Attributes:
         source_rate_hz: the only rate its sources may have.
-        scaling: where levels are applied; ``before_resampling`` keeps all arithmetic in float32.
-        peak: what is done about peaks after mixing; ``none`` leaves them to the quantiser's clip.
+        scaling: where levels are applied; ``before_resampling`` keeps all arithmetic in float32,
+            ``after_padding`` goes on in float64 once the signals are resampled.
+        peak: what is done about peaks after mixing; ``none`` leaves them to the quantiser's clip,
+            ``joint`` scales mixture and sources of each length mode together.
         quantiser: how samples become 16-bit integers, see ``transforms.audio``.
     """
 
@@ -68,7 +70,8 @@ class Recipe:
         default_rates_hz: output rates when none are named.
         roots: names of the corpus roots its plans refer to.
         wav_path: place of a WAV file of the published tree in an output.
-        table_path: place of a table of the published tree, given its kind and mixture type.
+        table_path: place of a table of the published tree, given its kind and mixture type; None if
+            the recipe publishes no tables.
         licences: licence of each root, as its publisher states it.
     """
 
@@ -79,7 +82,7 @@ class Recipe:
     default_rates_hz: tuple[int, ...]
     roots: tuple[str, ...]
     wav_path: Callable[[Part, Variant, str, str], str] = published_wav_path
-    table_path: Callable[[Part, Variant, str, str], str] = published_table_path
+    table_path: Callable[[Part, Variant, str, str], str] | None = published_table_path
     licences: Mapping[str, str] = field(default_factory=dict)
 
     def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
@@ -102,7 +105,18 @@ LIBRIMIX = Recipe(
     licences={"librispeech": "CC BY 4.0", "wham": "CC BY-NC 4.0"},
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX,)}
+WSJ0MIX = Recipe(
+    name="wsj0mix",
+    title="wsj0-mix",
+    rules=RenderRules(source_rate_hz=16000, scaling="after_padding", peak="joint", quantiser="round"),
+    types={"mix": all_roles},
+    default_rates_hz=(8000,),
+    roots=("wsj0",),
+    table_path=None,
+    licences={"wsj0": "LDC User Agreement"},
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX, WSJ0MIX)}
 
 
 def recipe_named(name: str) -> Recipe:

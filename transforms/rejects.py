@@ -35,14 +35,18 @@ class Reject:
 
 
 REJECTS_PATH = f"{OWN_FOLDER}/rejects.csv"
+_SHARE_DECIMALS = 6
 REJECT_COLUMNS = tuple(field.name for field in dataclasses.fields(Reject))
 
 
 def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
-    """Returns rows as CSV: commas, LF line ends, quotes where needed, UTF-8."""
+    """Returns rows as CSV: commas, LF line ends, quotes where needed, UTF-8.
+
+    What a file name holds that is no Unicode is written as an escape, ``\\udcff``.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def rejects_csv(rejects: Iterable[Reject]) -> bytes:
@@ -75,5 +79,5 @@ class RejectLimit:
 
     def allows(self, rejected: int, planned: int) -> bool:
         """Tells whether a run with so many rejects of so many planned items succeeds."""
-        allowed = self.count if self.share is None else self.share * planned
+        allowed = self.count if self.share is None else round(self.share * planned, _SHARE_DECIMALS)
         return rejected <= (allowed or 0)

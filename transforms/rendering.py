@@ -1,5 +1,6 @@
 """The one renderer: a mixture's description and its sources' samples in, 16-bit streams out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from transforms.audio import QUANTISERS, Pcm
 from transforms.errors import SourceError
-from transforms.plan import WHOLE, Mixture, RenderOptions, Source, Variant
+from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
 from transforms.recipes import Recipe
 from transforms.resampling import resample
 
@@ -17,6 +18,7 @@ Samples = NDArray[Any]
 ReadSource = Callable[[Source, int], NDArray[np.float32]]
 
 CROSS_FADE_SAMPLES = 8001
+JOINT_PEAK = 0.9
 SNR_EPSILON = 1e-10
 _SNR_DECIMALS = 6
 
@@ -65,20 +67,30 @@ def render_mixture(
     Raises:
         SourceError: a source cannot serve.
     """
-    scaled = scaled_sources(mixture, recipe, options.types, read)
+    rules = recipe.rules
+    by_role = {source.role: source for source in mixture.sources}
+    signals = read_sources(mixture, recipe, options.types, read)
+    if rules.scaling == "before_resampling":
+        signals = {role: levelled(signal, by_role[role]) for role, signal in signals.items()}
     variants: list[RenderedVariant] = []
     for rate_hz in options.rates_hz:
-        signals = {
-            role: resample(signal, recipe.rules.source_rate_hz, rate_hz) for role, signal in scaled.items()
+        resampled = {
+            role: resample(signal, rules.source_rate_hz, rate_hz) for role, signal in signals.items()
         }
-        variants += _render_rate(signals, rate_hz, recipe, options)
+        bounds = _Bounds(min(map(len, resampled.values())), max(map(len, resampled.values())))
+        if rules.scaling == "after_padding":
+            resampled = {
+                role: levelled(padded(signal.astype(np.float64), bounds.max), by_role[role])
+                for role, signal in resampled.items()
+            }
+        variants += _render_rate(resampled, bounds, rate_hz, recipe=recipe, options=options)
     return RenderedMixture(mixture, tuple(variants))
 
 
-def scaled_sources(
+def read_sources(
     mixture: Mixture, recipe: Recipe, types: Sequence[str], read: ReadSource
 ) -> dict[str, Samples]:
-    """Reads the sources that the mixture types need and applies their levels.
+    """Reads the sources that the mixture types need; those that loop become as long as the others.
 
     Returns:
         By role, shape (n,): float32; float64 for a source that had to be extended.
@@ -88,12 +100,26 @@ def scaled_sources(
     """
     needed = recipe.needed_roles([source.role for source in mixture.sources], types)
     sources = [source for source in mixture.sources if source.role in needed]
-    signals = {source.role: read(source, WHOLE) for source in sources if source.fit == "pad"}
+    signals: dict[str, Samples] = {
+        source.role: read(source, WHOLE) for source in sources if source.fit == "pad"
+    }
     longest = max(map(len, signals.values()))
     for source in sources:
         if source.fit == "loop":
             signals[source.role] = loop_to(read(source, longest), longest, source.name)
-    return {source.role: signals[source.role] * source.level for source in sources}
+    return {source.role: signals[source.role] for source in sources}
+
+
+def levelled(samples: Samples, source: Source) -> Samples:
+    """Applies a source's level.
+
+    Args:
+        samples: shape (n,), float32 or float64; the result has the same type.
+        source: says how its level is meant.
+    """
+    if source.level_kind == "gain":
+        return samples * float(source.level)
+    return samples / math.sqrt(source.active_power) * 10.0 ** (source.level / 20.0)
 
 
 def loop_to(samples: NDArray[np.float32], length: int, name: str) -> Samples:
@@ -117,34 +143,72 @@ def loop_to(samples: NDArray[np.float32], length: int, name: str) -> Samples:
         raise SourceError(name, "extend", reason, "choose a longer noise")
     window = np.hanning(2 * CROSS_FADE_SAMPLES - 1)
     rise, fall = window[:CROSS_FADE_SAMPLES], window[CROSS_FADE_SAMPLES - 1 :]
-    extended: Samples = samples
-    while len(extended) < length:
-        joint = extended[-CROSS_FADE_SAMPLES:] * fall + samples[:CROSS_FADE_SAMPLES] * rise
-        extended = np.concatenate((extended[:-CROSS_FADE_SAMPLES], joint, samples[CROSS_FADE_SAMPLES:]))
+    growth = len(samples) - CROSS_FADE_SAMPLES
+    ends = range(len(samples), length, growth)
+    extended = np.zeros(len(samples) + growth * len(ends))
+    extended[: len(samples)] = samples
+    for end in ends:
+        joint = slice(end - CROSS_FADE_SAMPLES, end)
+        extended[joint] = extended[joint] * fall + samples[:CROSS_FADE_SAMPLES] * rise
+        extended[end : end + growth] = samples[CROSS_FADE_SAMPLES:]
     return extended[:length]
 
 
+@dataclass(frozen=True)
+class _Bounds:
+    """Lengths in samples of the shortest and the longest source, by length mode."""
+
+    min: int
+    max: int
+
+    def of(self, mode: Mode) -> int:
+        return self.min if mode == "min" else self.max
+
+
 def _render_rate(
-    signals: Mapping[str, Samples], rate_hz: int, recipe: Recipe, options: RenderOptions
+    signals: Mapping[str, Samples], bounds: _Bounds, rate_hz: int, *, recipe: Recipe, options: RenderOptions
 ) -> list[RenderedVariant]:
-    """Mixes and quantises resampled signals once, and cuts every length mode out of that."""
-    lengths = [len(signal) for signal in signals.values()]
-    bounds = {"min": min(lengths), "max": max(lengths)}
+    """Mixes once and makes every length mode out of that."""
     members = {name: recipe.types[name](tuple(signals)) for name in options.types}
-    streams = {**signals, **mix_down(signals, members, bounds["max"])}
-    quantise = QUANTISERS[recipe.rules.quantiser]
-    pcm = {name: padded(quantise(stream), bounds["max"]) for name, stream in streams.items()}
-    energies = cross_energies(signals, sorted({bounds[mode] for mode in options.modes}))
+    streams = {**signals, **mix_down(signals, members, bounds.max)}
+    quantised = _quantised_modes(streams, bounds, recipe, options.modes)
+    lengths = sorted({bounds.of(mode) for mode in options.modes})
+    energies = cross_energies(signals, lengths)
     rendered = []
     for mode in options.modes:
-        length = bounds[mode]
+        length = bounds.of(mode)
         snr = {
             name: component_snrs_db(energies[length], tuple(signals), roles, length)
             for name, roles in members.items()
         }
-        cut = {name: stream[:length] for name, stream in pcm.items()}
-        rendered.append(RenderedVariant(Variant(rate_hz, mode), cut, snr))
+        rendered.append(RenderedVariant(Variant(rate_hz, mode), quantised[mode], snr))
     return rendered
+
+
+def _quantised_modes(
+    streams: Mapping[str, Samples], bounds: _Bounds, recipe: Recipe, modes: Sequence[Mode]
+) -> dict[Mode, dict[str, Pcm]]:
+    """Applies the peak rule and quantises; without a peak rule, one mode is cut from the other."""
+    quantise = QUANTISERS[recipe.rules.quantiser]
+    if recipe.rules.peak == "none":
+        whole = {name: padded(quantise(stream), bounds.max) for name, stream in streams.items()}
+        return {mode: {name: pcm[: bounds.of(mode)] for name, pcm in whole.items()} for mode in modes}
+    quantised = {}
+    for mode in modes:
+        cut = {name: stream[: bounds.of(mode)] for name, stream in streams.items()}
+        divisor = joint_divisor(list(cut.values()))
+        quantised[mode] = {name: quantise(stream / divisor) for name, stream in cut.items()}
+    return quantised
+
+
+def joint_divisor(streams: Sequence[Samples]) -> float:
+    """Returns what brings the highest peak of all streams to 0.9, and nothing above that.
+
+    max(1, peak) / 0.9, the rule of wsj0-mix: streams that peak below 1 are lowered to 0.9 of
+    themselves.
+    """
+    peaks = (float(np.abs(stream).max(initial=0.0)) for stream in streams)
+    return max(1.0, *peaks) / JOINT_PEAK
 
 
 def padded(samples: Samples, length: int) -> Samples:

@@ -185,7 +185,8 @@ def group_rejects(rejects: Sequence[Reject]) -> list[RejectGroup]:
 
 def distributions(summaries: Sequence[PartSummary]) -> list[Family]:
     """Draws every quantity that was counted: a panel per role or mode, a row per part."""
-    names = _keys(summary.statistics.histograms for summary in summaries)
+    histograms = (summary.statistics.histograms for summary in summaries)
+    names = _keys({name: one for name, one in group.items() if one.counts} for group in histograms)
     return [
         _family(key, _in_order(name for name in names if name.startswith(f"{key} ")), summaries)
         for key in _FAMILIES

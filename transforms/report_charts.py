@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BANDS = 128
-COLUMNS = 320
+COLUMNS = 256
 RANGE_DB = 60.0
 _FULL_SCALE = 32768.0
 _FLOOR = 1e-12
@@ -172,7 +172,7 @@ def spectrogram_db(pcm: Pcm, rate_hz: int) -> NDArray[np.float64]:
         rate_hz: its rate.
 
     Returns:
-        Shape (128, frames), at most 320 frames: power in dB, 0 for a sine of full scale (-120 is
+        Shape (128, frames), at most 256 frames: power in dB, 0 for a sine of full scale (-120 is
         the lowest), lowest band first.
     """
     size = 2 * BANDS * max(1, round(rate_hz / 8000))
@@ -196,7 +196,8 @@ def envelope(pcm: Pcm) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     Returns:
         Two arrays of shape (stretches,), full scale being -1..1.
     """
-    starts = np.linspace(0, len(pcm), min(_ENVELOPE_POINTS, len(pcm)), endpoint=False).astype(int)
+    points = min(_ENVELOPE_POINTS, len(pcm))
+    starts = np.arange(points) * len(pcm) // points
     return np.minimum.reduceat(pcm, starts) / _FULL_SCALE, np.maximum.reduceat(pcm, starts) / _FULL_SCALE
 
 

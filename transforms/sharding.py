@@ -173,7 +173,7 @@ def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
     known = _read_stamps(job.tree, shard)
     stamps: dict[str, FileStamp] = {}
     for name, content in old.sources.items():
-        found = storage.stamp(reader.url_of(name))
+        found = _stamp_of(reader.url_of(name))
         trusted = content != storage.MISSING and found is not None and found == known.get(name)
         if not trusted and reader.content(name) != content:
             return False
@@ -182,6 +182,14 @@ def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
     if stamps != known:
         _write_stamps(job.tree, shard, stamps)
     return True
+
+
+def _stamp_of(url: str) -> FileStamp | None:
+    """Returns a source's stamp; None where there is none, or where its store cannot say."""
+    try:
+        return storage.stamp(url)
+    except StorageError:
+        return None
 
 
 def _read_stamps(tree: OutputTree, shard: Shard) -> dict[str, FileStamp]:
@@ -215,7 +223,6 @@ def render_shard(job: RenderJob, shard: Shard) -> ShardResult:
     """
     started = time.monotonic()
     tree = job.tree
-    old = ledgers.read_ledger(tree, shard.name)
     tree.remove(summary_path(shard.part.name))
     tree.remove(ledgers.ledger_path(shard.name))
     mixtures = job.stored_plan(shard.part.name).read_shard(shard.index)
@@ -232,7 +239,8 @@ def render_shard(job: RenderJob, shard: Shard) -> ShardResult:
         rejects=tuple(outcome.rejects),
         files=tuple(file for writer in writers for file in writer.files),
     )
-    _remove_stale(sinks, shard, mixtures, old=old, new=new)
+    _remove_rejected(sinks, shard, mixtures, outcome.rejects)
+    _stop_without_launcher(job.launcher_pid)
     _write_stamps(tree, shard, reader.stamps)
     ledgers.write_ledger(tree, new)
     seconds = time.monotonic() - started
@@ -291,28 +299,18 @@ def item_record(rendered: RenderedMixture) -> ItemRecord:
     )
 
 
-def _remove_stale(
-    sinks: Sequence[Sink],
-    shard: Shard,
-    mixtures: Sequence[Mixture],
-    *,
-    old: ShardLedger | None,
-    new: ShardLedger,
+def _remove_rejected(
+    sinks: Sequence[Sink], shard: Shard, mixtures: Sequence[Mixture], rejects: Sequence[Reject]
 ) -> None:
-    """Removes files that an earlier run made of this shard, in these formats, and that it lacks now."""
-    tree = sinks[0].tree
-    before = {file.path for file in old.files} if old is not None else set()
-    for path in before - {file.path for file in new.files}:
-        if any(sink.is_shard_file(shard.part, path) for sink in sinks):
-            tree.remove(path)
-    rejected = {reject.item for reject in new.rejects}
+    """Removes the files that an earlier run made of items that are rejected now."""
+    rejected = {reject.item for reject in rejects}
     for sink in sinks:
         if isinstance(sink, WavSink):
             for mixture in mixtures:
                 if mixture.id in rejected:
                     roles = tuple(source.role for source in mixture.sources)
                     for path in sink.planned_files(shard.part, mixture.id, roles):
-                        tree.remove(path)
+                        sink.tree.remove(path)
 
 
 @contextlib.contextmanager

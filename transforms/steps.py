@@ -56,6 +56,11 @@ class RenderShards(beam.PTransform[beam.PCollection[Shard], beam.PCollection[Sha
         )
 
 
+def _finish_part(part_name: str, job: RenderJob) -> PartSummary:
+    Metrics.counter(FinishParts, "parts_finished").inc()
+    return finish_part(job, part_name)
+
+
 @dataclasses.dataclass
 class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollection[PartSummary]]):
     """Writes tables, indices and summaries of every part of which all shards have come through.
@@ -77,7 +82,9 @@ class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollectio
             # (part name, 1)
             | "AwaitAllShards" >> beam.CombinePerKey(sum)
             # (part name, shards seen)
-            | "Finish" >> beam.Map(lambda pair, job: finish_part(job, pair[0]), job=self.job)
+            | "DropCount" >> beam.Keys()
+            # part name
+            | "Finish" >> beam.Map(_finish_part, job=self.job)
             # PartSummary
         )
 

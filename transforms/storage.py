@@ -183,10 +183,7 @@ def read_text(url: str) -> str:
 
 
 def open_header(url: str) -> str | BinaryIO:
-    """Returns what a decoder should open to read parts of a file: a local path, or a remote handle.
-
-    A remote file is read by ranges. Raises StorageError when it cannot be opened.
-    """
+    """Returns a local file's path, or a handle that reads a remote file by ranges."""
     path = local_path(url)
     if path is not None:
         return path
@@ -224,6 +221,9 @@ def exists(url: str) -> bool:
 def is_folder(url: str) -> bool:
     """Tells whether a URL is an existing folder (of an object store: a prefix with objects)."""
     with _explained(url):
+        path = local_path(url)
+        if path is not None:
+            return os.path.isdir(path)
         system, inner = _resolve(url)
         return bool(system.isdir(inner))
 
@@ -474,10 +474,8 @@ def _lock(path: str) -> int:
         except BlockingIOError as error:
             holder = os.read(descriptor, 32).decode() or "unknown"
             os.close(descriptor)
-            folder = os.path.dirname(os.path.dirname(path))
-            raise UsageError(
-                f"{folder}: another run (process {holder}) is writing here; wait for it or end it"
-            ) from error
+            problem = f"another run (process {holder}) is writing here; wait for it or end it"
+            raise UsageError(f"{os.path.dirname(os.path.dirname(path))}: {problem}") from error
         os.close(descriptor)
 
 

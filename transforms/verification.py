@@ -11,7 +11,7 @@ from transforms import ledger as ledgers
 from transforms.audio import SourceReader, decode_pcm
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import ItemRecord, ShardLedger
-from transforms.plan import Mixture, Shard, Variant
+from transforms.plan import Mixture, RenderOptions, Shard, Variant
 from transforms.rejects import csv_bytes
 from transforms.rendering import render_mixture
 from transforms.sharding import RenderJob, item_record, samples_crc32c
@@ -75,7 +75,9 @@ def check_shard(job: RenderJob, check: ShardCheck) -> CheckResult:
     records = [item for item in ledger.items if item.id in check.ids]
     files = list(_file_checks(job, check.shard, ledger, records))
     streams = [
-        mismatch for record in records for mismatch in _stream_mismatches(job, mixtures[record.id], record)
+        mismatch
+        for record in records
+        for mismatch in _stream_mismatches(job, mixtures.get(record.id), record)
     ]
     found = [mismatch for mismatch in files if mismatch is not None]
     return CheckResult(len(records), len(files), tuple(found + streams))
@@ -121,19 +123,34 @@ def _wav_problem(sink: WavSink, path: str, crc: int) -> str:
     )
 
 
-def _stream_mismatches(job: RenderJob, mixture: Mixture, record: ItemRecord) -> Iterator[Mismatch]:
-    """Renders an item again and yields what differs from its ledger."""
+def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemRecord) -> Iterator[Mismatch]:
+    """Renders an item again, as its ledger says it was, and yields what differs."""
+    if mixture is None:
+        yield Mismatch(record.id, "plan", "the stored plan does not hold it; render again")
+        return
     reader = SourceReader(job.roots, job.rules.rules.source_rate_hz)
     try:
-        again = item_record(render_mixture(mixture, job.rules, job.options, reader.read))
+        again = render_mixture(mixture, job.rules, _options_of(job, record), reader.read)
     except SourceError as error:
         yield Mismatch(record.id, error.source, f"cannot be rendered again: {error.reason}")
         return
-    for was, now in zip(record.variants, again.variants, strict=True):
+    now = {one.variant: one.crc32c for one in item_record(again).variants}
+    for was in record.variants:
         for stream, crc in was.crc32c.items():
-            if now.crc32c.get(stream) != crc:
+            if now[was.variant].get(stream) != crc:
                 where = f"{_label(was.variant)} {stream}"
                 yield Mismatch(record.id, where, "the sources give other samples now; render again")
+
+
+def _options_of(job: RenderJob, record: ItemRecord) -> RenderOptions:
+    """Returns the options with rates, modes and types as they were when the item was made."""
+    variants = [one.variant for one in record.variants]
+    return dataclasses.replace(
+        job.options,
+        rates_hz=tuple(dict.fromkeys(variant.rate_hz for variant in variants)),
+        modes=tuple(dict.fromkeys(variant.mode for variant in variants)),
+        types=tuple(dict.fromkeys(name for one in record.variants for name in one.snr_db)),
+    )
 
 
 def _label(variant: Variant) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing import test_pipeline
 
 from pipelines.metadata import MetadataOptions, build
 from transforms import listing
@@ -26,7 +26,7 @@ def write(path: Path, frames: int, rate_hz: int = 16000) -> None:
 
 def run(options: MetadataOptions, flags: list[str] | None = None) -> dict[str, int]:
     """Runs the job and returns its counters."""
-    with TestPipeline(options=PipelineOptions(flags or [])) as pipeline:
+    with test_pipeline.TestPipeline(options=PipelineOptions(flags or ["--runner=FnApiRunner"])) as pipeline:
         build(pipeline, options)
     found = pipeline.result.metrics().query()["counters"]
     return {

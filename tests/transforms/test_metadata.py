@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from transforms import metadata
@@ -17,14 +17,16 @@ from transforms.corpora.wham import Wham
 from transforms.errors import StorageError
 from transforms.listing import Header, NoiseClip
 from transforms.metadata import FinishRun, ListFiles, MakeRows, ReadHeaders, ReadManifest, WriteListings
-from transforms.rejects import Reject, rejects_csv
+from transforms.rejects import REJECTS_PATH, Reject, rejects_csv
 from transforms.storage import OutputTree
 
 WriteWav = Callable[..., Path]
 
+IN_PROCESS = ["--runner=FnApiRunner"]
+
 
 def pipeline(flags: list[str]) -> Any:
-    return TestPipeline(options=PipelineOptions(flags))
+    return test_pipeline.TestPipeline(options=PipelineOptions(flags))
 
 
 def header(path: str, frames: int) -> Header:
@@ -104,7 +106,7 @@ def test_every_path_comes_out_of_read_headers_once(
 
 def test_any_rate_is_read_if_none_is_wanted(tmp_path: Path, write_wav: WriteWav) -> None:
     write_wav(tmp_path / "a.wav", np.ones(5, dtype=np.int16), 11025)
-    with pipeline([]) as root:
+    with pipeline(IN_PROCESS) as root:
         read = root | beam.Create(["a.wav"]) | ReadHeaders(str(tmp_path), "audio")
         assert_that(read.headers | beam.Map(lambda made: made.rate_hz), equal_to([11025]))
 
@@ -140,7 +142,7 @@ def test_listings_are_written_sorted_and_whole(beam_mode: list[str], tmp_path: P
 def test_listings_do_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
     rows = [("train.csv", noise(f"tr/{n % 37}-{n}.wav", n % 5 + 1)) for n in range(500)]
     for place, order in enumerate((rows, rows[::-1])):
-        with pipeline([]) as root:
+        with pipeline(IN_PROCESS) as root:
             _ = root | beam.Create(order) | WriteListings(str(tmp_path / str(place)), Wham())
     first, second = ((tmp_path / str(place) / "train.csv").read_bytes() for place in range(2))
     assert first == second
@@ -184,7 +186,7 @@ def test_rejects_are_stored_and_removed_when_a_later_run_has_none(
 ) -> None:
     made = [reject("wham:tr/b.wav"), reject("wham:tr/a.wav")]
     assert finish(beam_mode, tmp_path, made) == {"rejected": 2}
-    stored = tmp_path / metadata.REJECTS_PATH
+    stored = tmp_path / REJECTS_PATH
     assert stored.read_bytes() == rejects_csv(made[::-1])
     assert finish(beam_mode, tmp_path, []) == {"rejected": 0}
     assert list(tmp_path.iterdir()) == []
@@ -194,7 +196,7 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
     leftover = tmp_path / "_mixtape" / "tmp" / "1"
     leftover.mkdir(parents=True)
     (leftover / "0").write_text("half a fi")
-    finish([], tmp_path, [])
+    finish(IN_PROCESS, tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,3 +205,24 @@ def test_listings_go_to_any_store() -> None:
     assert name == "train.csv"
     written = OutputTree("memory://metadata-test/out").read("train.csv")
     assert written.endswith(b"\na.wav,tr,5,False,tr/a.wav\n")
+
+
+def test_rows_of_a_listing_gather_in_any_pieces() -> None:
+    rows = [noise(f"tr/{length}.wav", length) for length in range(1, 8)]
+    gather = metadata._Gather(NoiseClip)
+    for cut in range(len(rows) + 1):
+        pieces = []
+        for part in (rows[:cut], rows[cut:]):
+            piece = gather.create_accumulator()
+            for row in part:
+                piece = gather.add_input(piece, row)
+            pieces.append(piece)
+        gathered = gather.extract_output(gather.merge_accumulators(pieces))
+        assert [NoiseClip(*fields) for fields in gathered] == rows
+
+
+@pytest.mark.parametrize("stage", ["header", "speaker"])
+def test_rejects_with_commas_quotes_and_line_ends_are_kept_whole(stage: str) -> None:
+    odd = Reject('a, "b".wav', 'wham:cv/a, "b".wav', stage, "line one\nline two", "rename it, then go on")
+    stored = rejects_csv([odd])
+    assert metadata.merged_rejects(stored, [], ("wham:tr/",)) == stored

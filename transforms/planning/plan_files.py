@@ -1,16 +1,16 @@
 """LibriMix plans on disk: the published CSV files, our Parquet plan, and what they were made from."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.errors import StorageError
-from transforms.plan import Mixture, write_plan
+from transforms.plan import Mixture, Source, write_plan
 from transforms.planning.librimix import PlannedSubset, to_mixture
 from transforms.rejects import REJECTS_PATH, Reject, rejects_csv
 from transforms.storage import OWN_FOLDER, OutputTree
@@ -19,11 +19,28 @@ _RULES_VERSION = 1
 
 
 @dataclass(frozen=True)
+class _Record:
+    """What a later run is told of a listing's plan: made from what, its files' sizes, its rejects."""
+
+    digest: str = ""
+    files: Mapping[str, int | None] = field(default_factory=dict)
+    rejects: tuple[Reject, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "_Record":
+        """Raises ValueError, KeyError, TypeError or AttributeError on anything but a record."""
+        fields = json.loads(data)
+        rejects = tuple(Reject(**reject) for reject in fields["rejects"])
+        return cls(fields["digest"], dict(fields["files"]), rejects)
+
+
+@dataclass(frozen=True)
 class PlanFiles:
     """Where and how plans are written, and how a later run knows that they still hold.
 
-    Beside the plans, ``_mixtape/planned/<listing>.json`` keeps the rejects of each listing and a
-    digest of everything its plan was made from: rows, levels, and the stamps of the audio files.
+    Beside the plans, ``_mixtape/planned/<N>-<listing>.json`` keeps the rejects of each listing, the
+    sizes of its files, and a digest of everything its plan was made from: rows, levels, and the
+    stamps of the audio files.
 
     Attributes:
         tree: the output.
@@ -52,20 +69,20 @@ class PlanFiles:
             mixture = to_mixture(planned)
             digest.update(repr((mixture, planned.targets_lufs)).encode())
             for source in mixture.sources if self.roots else ():
-                stamp = storage.stamp(storage.join(self.roots[source.root], source.path))
-                digest.update(repr(stamp).encode())
+                digest.update(self._stamp_of(source).encode())
         return digest.hexdigest()
+
+    def _stamp_of(self, source: Source) -> str:
+        """Returns a source's stamp as text; measuring rejects one that its store cannot stamp."""
+        with contextlib.suppress(StorageError):
+            return repr(storage.stamp(storage.join(self.roots[source.root], source.path)))
+        return "unknown"
 
     def stands(self, listing_name: str) -> bool:
         """Tells whether a listing's plan is there and made from what it would be made from now."""
-        paths = [
-            librimix.plan_path(listing_name, self.speakers),
-            librimix.info_path(listing_name, self.speakers),
-        ]
-        if self.roots:
-            paths.append(self._parquet_path(listing_name))
-        return self._read_record(listing_name)["digest"] == self.digests[listing_name] and all(
-            map(self.tree.exists, paths)
+        record = self._read_record(listing_name)
+        return record.digest == self.digests[listing_name] and all(
+            self.tree.size(path) == size_bytes for path, size_bytes in record.files.items()
         )
 
     def write(self, listing_name: str, rows: Sequence[Mixture | Reject]) -> None:
@@ -78,38 +95,41 @@ class PlanFiles:
         Raises:
             StorageError: something cannot be written.
         """
+        self.tree.remove(self._record_path(listing_name))
         mixtures = [row for row in rows if isinstance(row, Mixture)]
-        rejects = [dataclasses.asdict(row) for row in rows if isinstance(row, Reject)]
         path = librimix.plan_path(listing_name, self.speakers)
+        info_path = librimix.info_path(listing_name, self.speakers)
+        parquet = path.removesuffix(".csv") + ".parquet"
         plan = librimix.plan_csv(mixtures, self.speakers, with_gains=bool(self.roots))
         self.tree.write_if_changed(path, plan)
-        info = librimix.info_csv(mixtures, self.speakers)
-        self.tree.write_if_changed(librimix.info_path(listing_name, self.speakers), info)
+        self.tree.write_if_changed(info_path, librimix.info_csv(mixtures, self.speakers))
         if self.roots:
             part = librimix.part_of(listing_name, self.speakers)
-            parquet = self._parquet_path(listing_name)
             write_plan(self.tree, parquet, part, mixtures, shard_size=self.shard_size)
-        record = {"digest": self.digests[listing_name], "rejects": rejects}
-        self.tree.write(self._record_path(listing_name), json.dumps(record, indent=1).encode())
+        else:
+            self.tree.remove(parquet)
+        record = _Record(
+            self.digests[listing_name],
+            {name: self.tree.size(name) for name in (path, info_path, parquet)},
+            tuple(row for row in rows if isinstance(row, Reject)),
+        )
+        text = json.dumps(dataclasses.asdict(record), indent=1)
+        self.tree.write(self._record_path(listing_name), text.encode())
 
     def rejects(self) -> list[Reject]:
         """Reads the rejects of all listings."""
-        records = map(self._read_record, self.digests)
-        return [Reject(**fields) for record in records for fields in record["rejects"]]
+        return [reject for name in self.digests for reject in self._read_record(name).rejects]
 
     def write_rejects(self) -> None:
         """Writes all rejects to ``_mixtape/rejects.csv``. Raises StorageError."""
         rejects = sorted(self.rejects(), key=lambda reject: reject.item)
         self.tree.write_if_changed(REJECTS_PATH, rejects_csv(rejects))
 
-    def _parquet_path(self, listing_name: str) -> str:
-        return librimix.plan_path(listing_name, self.speakers).removesuffix(".csv") + ".parquet"
-
     def _record_path(self, listing_name: str) -> str:
         return f"{OWN_FOLDER}/planned/{self.speakers}-{listing_name}.json"
 
-    def _read_record(self, listing_name: str) -> dict[str, Any]:
+    def _read_record(self, listing_name: str) -> _Record:
         try:
-            return dict(json.loads(self.tree.read(self._record_path(listing_name))))
-        except (StorageError, ValueError):
-            return {"digest": "", "rejects": []}
+            return _Record.from_json(self.tree.read(self._record_path(listing_name)))
+        except (StorageError, ValueError, KeyError, TypeError, AttributeError):
+            return _Record()

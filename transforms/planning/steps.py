@@ -134,3 +134,4 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
     def _write(self, listing: str, rows: Iterable[GainRow | None]) -> None:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.number)
         self.files.write(listing, [row.result for row in found])
+        Metrics.counter(WritePlans, "plans_written").inc()

@@ -42,6 +42,16 @@ class PartWriter(abc.ABC):
         """Writes the files, where their bytes changed. Raises StorageError."""
 
 
+class NothingBeside(PartWriter):
+    """Writes nothing: for formats and recipes that have no files beside their shards."""
+
+    def add(self, ledger: ShardLedger) -> None:
+        """Passes over a shard."""
+
+    def close(self) -> None:
+        """Writes nothing."""
+
+
 class Sink(abc.ABC):
     """One output format: a factory of shard writers and part writers.
 

@@ -51,6 +51,9 @@ class TablesWriter(PartWriter):
     """
 
     def __init__(self, tree: OutputTree, recipe: Recipe, options: RenderOptions, part: Part) -> None:
+        if recipe.table_path is None:
+            raise ValueError(f"recipe {recipe.name} publishes no tables")
+        self._table_path = recipe.table_path
         self._tree = tree
         self._recipe = recipe
         self._options = options
@@ -69,7 +72,7 @@ class TablesWriter(PartWriter):
         roles = [stream for stream in record.crc32c if stream not in self._recipe.types]
         members = self._recipe.types[mix_type](roles)
         for kind in TABLE_KINDS:
-            path = self._recipe.table_path(self._part, record.variant, kind, mix_type)
+            path = self._table_path(self._part, record.variant, kind, mix_type)
             if path not in self._files:
                 self._begin(path, table_columns(kind, members))
             row = self._row(kind, item.id, record, path, (mix_type, *members))
@@ -108,4 +111,4 @@ class TablesWriter(PartWriter):
         for variant in self._options.variants:
             for mix_type in self._options.types:
                 for kind in TABLE_KINDS:
-                    yield self._recipe.table_path(self._part, variant, kind, mix_type)
+                    yield self._table_path(self._part, variant, kind, mix_type)

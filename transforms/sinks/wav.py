@@ -9,7 +9,7 @@ from transforms.ledger import ItemRecord
 from transforms.plan import Part, Shard
 from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
-from transforms.sinks.base import PartWriter, ShardWriter, Sink
+from transforms.sinks.base import NothingBeside, PartWriter, ShardWriter, Sink
 from transforms.sinks.tables import TablesWriter
 from transforms.storage import OutputTree
 
@@ -41,8 +41,10 @@ class WavSink(Sink):
         yield _WavWriter(self.tree, self.recipe, shard.part)
 
     def open_part(self, part: Part, shard_count: int) -> PartWriter:
-        """Begins the tables of a part."""
+        """Begins the tables of a part, if the recipe publishes any."""
         del shard_count
+        if self.recipe.table_path is None:
+            return NothingBeside()
         return TablesWriter(self.tree, self.recipe, self.options, part)
 
     def item_files(self, part: Part, item: ItemRecord) -> Iterator[tuple[str, int]]:

@@ -70,3 +70,9 @@ def test_a_folder_that_is_not_wham(tmp_path: Path) -> None:
         UsageError, match="is not WHAM: looked for a folder cv or tr or tt, found train; give"
     ):
         Wham().folders(str(tmp_path))
+
+
+@pytest.mark.parametrize("length", [47999, 48000, 48001])
+def test_the_layout_states_what_its_listings_leave_out(length: int) -> None:
+    assert (length >= Wham.min_length_samples) == (length >= 3 * 16000)
+    assert (Wham.rate_hz, Wham.suffixes) == (16000, (".wav",))

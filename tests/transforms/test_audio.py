@@ -1,0 +1,338 @@
+"""Decoding with every check, the quantiser against libsndfile's, and WAV headers."""
+
+import dataclasses
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from transforms.audio import (
+    SourceReader,
+    content_of,
+    decode_pcm,
+    promises_more_samples,
+    quantise_floor,
+    wav_header,
+)
+from transforms.errors import SourceError
+from transforms.ledger import crc32c
+from transforms.plan import Source
+from transforms.storage import MISSING, stamp
+
+SAMPLES = (np.random.default_rng(7).standard_normal(20_000) * 3000).astype(np.int16)
+SOURCE = Source("s1", "corpus", "a/b.audio")
+
+
+def encoded(
+    samples: NDArray[Any] = SAMPLES, form: str = "WAV", subtype: str = "PCM_16", *, rate_hz: int = 16000
+) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate_hz, format=form, subtype=subtype)
+    return file.getvalue()
+
+
+class Corpus:
+    """A root with one file, and a reader of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.file = root / SOURCE.path
+        self.file.parent.mkdir()
+        self.reader = SourceReader({"corpus": str(root)}, 16000)
+
+    def read(self, data: bytes, limit: int = -1, **changes: int) -> NDArray[np.float32]:
+        self.file.write_bytes(data)
+        return self.reader.read(dataclasses.replace(SOURCE, **changes), limit)  # type: ignore[arg-type]
+
+    def refusal(self, data: bytes, **changes: int) -> SourceError:
+        with pytest.raises(SourceError) as caught:
+            self.read(data, **changes)
+        assert (caught.value.source, caught.value.stage) == ("corpus:a/b.audio", "read")
+        assert caught.value.remedy
+        return caught.value
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "WAVEX", "AIFF"])
+def test_sixteen_bit_samples_come_as_fractions(corpus: Corpus, form: str) -> None:
+    samples = corpus.read(encoded(form=form))
+    assert samples.dtype == np.float32
+    assert np.array_equal(samples * 32768, SAMPLES)
+
+
+def test_lossy_files_are_read(corpus: Corpus) -> None:
+    samples = corpus.read(encoded(SAMPLES / 32768, "OGG", "VORBIS"))
+    assert samples.shape == SAMPLES.shape
+    assert np.corrcoef(samples, SAMPLES)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC"])
+@pytest.mark.parametrize(
+    ("changes", "limit", "begin", "end"),
+    [
+        ({}, 100, 0, 100),
+        ({}, 30_000, 0, 20_000),
+        ({"offset_samples": 5000}, -1, 5000, 20_000),
+        ({"offset_samples": 5000}, 700, 5000, 5700),
+        ({"offset_samples": 5000, "length_samples": 300}, -1, 5000, 5300),
+        ({"length_samples": 300}, 100, 0, 300),
+        ({"offset_samples": 19_999}, 5, 19_999, 20_000),
+    ],
+)
+def test_pieces(
+    corpus: Corpus, form: str, changes: dict[str, int], limit: int, begin: int, end: int
+) -> None:
+    samples = corpus.read(encoded(form=form), limit, **changes)
+    assert np.array_equal(samples * 32768, SAMPLES[begin:end])
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_one_channel_is_taken(corpus: Corpus, channel: int) -> None:
+    channels = np.stack([SAMPLES, SAMPLES[::-1], SAMPLES // 2], axis=1)
+    samples = corpus.read(encoded(channels), channel=channel)
+    assert samples.flags.c_contiguous
+    assert np.array_equal(samples * 32768, channels[:, channel])
+
+
+def test_channel_0_of_a_mono_file_is_all_of_it(corpus: Corpus) -> None:
+    assert len(corpus.read(encoded(), channel=0)) == len(SAMPLES)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded() + b"LIST\4\0\0\0INFO",
+        encoded() + b"junk that somebody appended",
+        encoded()[:40] + struct.pack("<I", 20_000) + encoded()[44:],
+    ],
+    ids=["chunk behind", "junk behind", "promises fewer"],
+)
+def test_more_than_promised_is_no_damage(corpus: Corpus, data: bytes) -> None:
+    assert np.array_equal(corpus.read(data)[:10_000] * 32768, SAMPLES[:10_000])
+
+
+def test_sources_are_read_from_other_stores() -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/test-audio/a/b.audio", encoded())
+    reader = SourceReader({"corpus": "memory://test-audio"}, 16000)
+    assert len(reader.read(SOURCE)) == len(SAMPLES)
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+def without_total(flac: bytes) -> bytes:
+    """A FLAC file as an encoder leaves it that cannot go back: its header holds no length."""
+    facts = int.from_bytes(flac[18:26], "big") >> 36 << 36
+    return flac[:18] + facts.to_bytes(8, "big") + flac[26:]
+
+
+def holed(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(60) + data[middle + 60 :]
+
+
+def not_a_number(value: float) -> bytes:
+    samples = SAMPLES.astype(np.float32) / 32768
+    samples[77] = value
+    return encoded(samples, "WAV", "FLOAT")
+
+
+STEREO = np.stack([SAMPLES, 0 * SAMPLES], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty (0 bytes)"),
+        (b"mixture_ID,length\n" * 50, "is not decodable audio or is damaged (Format not recognised.)"),
+        (SAMPLES.tobytes(), "is not decodable audio or is damaged (Format not recognised.)"),
+        (encoded(rate_hz=8000), "has 8000 Hz, wanted 16000 Hz"),
+        (encoded(form="FLAC", rate_hz=44100), "has 44100 Hz, wanted 16000 Hz"),
+        (encoded(STEREO), "has 2 channels, wanted 1"),
+        (encoded(SAMPLES[:0]), "holds no samples"),
+        (encoded()[:44], "holds no samples"),
+        (encoded(0 * SAMPLES), "is silent: every sample is zero"),
+        (encoded(0 * SAMPLES, "FLAC"), "is silent: every sample is zero"),
+        (encoded()[:-2], "is truncated: its header promises more samples"),
+        (encoded()[: len(encoded()) // 2], "is truncated: its header promises more samples"),
+        (encoded(subtype="PCM_24")[:-3], "is truncated: its header promises more samples"),
+        (encoded()[:30], "is not decodable audio or is damaged (Error in WAV file. No 'data' chunk marker.)"),
+        (without_total(encoded(form="FLAC")), "does not say how many samples it holds"),
+        (not_a_number(np.nan), "holds samples that are no finite numbers"),
+        (not_a_number(np.inf), "holds samples that are no finite numbers"),
+    ],
+)
+def test_unusable_sources(corpus: Corpus, data: bytes, reason: str) -> None:
+    assert corpus.refusal(data).reason == reason
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_truncated_flac(corpus: Corpus, share: float) -> None:
+    data = encoded(form="FLAC")
+    reason = corpus.refusal(data[: int(share * len(data))]).reason
+    assert reason.startswith(("is not decodable audio or is damaged (", "is truncated: "))
+
+
+def test_damaged_flac(corpus: Corpus) -> None:
+    reason = corpus.refusal(holed(encoded(form="FLAC"))).reason
+    assert reason.startswith("is not decodable audio or is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"channel": 1}, "is silent: every sample is zero"),
+        ({"channel": 2}, "has 2 channels, the plan wants channel 2"),
+        ({"channel": 0, "offset_samples": 20_000}, "has 20000 samples, the plan begins at 20000"),
+        ({"channel": 0, "offset_samples": 99_999}, "has 20000 samples, the plan begins at 99999"),
+        (
+            {"channel": 0, "offset_samples": 19_000, "length_samples": 2000},
+            "is truncated: 1000 of 2000 samples can be read",
+        ),
+        ({"channel": 0, "length_samples": 20_001}, "is truncated: 20000 of 20001 samples can be read"),
+    ],
+)
+def test_pieces_that_are_not_there(corpus: Corpus, changes: dict[str, int], reason: str) -> None:
+    assert corpus.refusal(encoded(STEREO), **changes).reason == reason
+
+
+def test_missing_sources_are_named(corpus: Corpus) -> None:
+    with pytest.raises(SourceError, match="corpus:a/b.audio: no such file or folder") as caught:
+        corpus.reader.read(SOURCE)
+    assert caught.value.remedy == "restore the file or plan without it"
+
+
+def test_a_folder_is_no_source(corpus: Corpus) -> None:
+    corpus.file.mkdir()
+    with pytest.raises(SourceError, match="a folder stands where a file is needed"):
+        corpus.reader.read(SOURCE)
+
+
+@pytest.mark.parametrize(("data", "more"), [(encoded()[:-2], True), (encoded(), False), (encoded() + b"x", False)])
+def test_promises_of_headers(data: bytes, more: bool) -> None:
+    with soundfile.SoundFile(BytesIO(data)) as file:
+        assert promises_more_samples(file) is more
+
+
+# --- what is remembered ------------------------------------------------------------------------
+
+
+def test_content_is_size_and_checksum() -> None:
+    assert content_of(b"123456789") == "9-e3069283"
+    assert content_of(b"") == "0-00000000"
+
+
+def test_contents_and_stamps_are_remembered(corpus: Corpus) -> None:
+    data = encoded()
+    corpus.read(data)
+    assert corpus.reader.contents == {"corpus:a/b.audio": f"{len(data)}-{crc32c(data):08x}"}
+    assert corpus.reader.stamps == {"corpus:a/b.audio": stamp(str(corpus.file))}
+    assert corpus.reader.content("corpus:a/b.audio") == content_of(data)
+
+
+def test_contents_of_unusable_and_missing_sources_are_remembered_too(corpus: Corpus) -> None:
+    corpus.refusal(b"no audio")
+    assert corpus.reader.contents == {"corpus:a/b.audio": content_of(b"no audio")}
+    corpus.file.unlink()
+    with pytest.raises(SourceError):
+        corpus.reader.read(SOURCE)
+    assert corpus.reader.contents == {"corpus:a/b.audio": MISSING}
+    assert corpus.reader.content("corpus:a/b.audio") == MISSING
+
+
+def test_urls_of_sources() -> None:
+    reader = SourceReader({"wham": "zip://::gs://b/wham.zip", "x": "/data"}, 16000)
+    assert reader.url_of("wham:tr/a.wav") == "zip://tr/a.wav::gs://b/wham.zip"
+    assert reader.url_of("x:a:b.wav") == "/data/a:b.wav"
+
+
+# --- the quantiser -----------------------------------------------------------------------------
+
+
+def by_libsndfile(samples: NDArray[Any]) -> NDArray[np.int16]:
+    return decode_pcm(encoded(samples))
+
+
+def edges(dtype: Any) -> NDArray[Any]:
+    lsb = dtype(2.0**-15)
+    steps = np.concatenate([np.arange(-40_000, 40_000, 7), [-32769, -32768, -32767, -1, 0, 1, 32766, 32767, 32768]])
+    fractions = np.array([0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.999, 2.0**-17, 1 - 2.0**-17])
+    grid = ((steps[:, None] + fractions) * lsb).ravel().astype(dtype)
+    info = np.finfo(dtype)
+    odd = [1, -1, 1.5, -1.5, 2, -2, 1e4, -1e4, 1e30, -1e30, 0.0, -0.0]
+    odd += [info.tiny, -info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
+    values = np.concatenate([grid, np.array(odd, dtype=dtype)])
+    zero = dtype(0)
+    return np.concatenate([values, np.nextafter(values, dtype(9)), np.nextafter(values, -dtype(9)), [zero]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edges_are_quantised_as_libsndfile_does(dtype: Any) -> None:
+    samples = edges(dtype)
+    assert samples.dtype == dtype
+    assert np.array_equal(quantise_floor(samples), by_libsndfile(samples))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.2, 0.1, 1e-4])
+def test_random_values_are_quantised_as_libsndfile_does(dtype: Any, scale: float) -> None:
+    samples = np.random.default_rng(3).uniform(-scale, scale, 200_000).astype(dtype)
+    assert np.array_equal(quantise_floor(samples), by_libsndfile(samples))
+
+
+@given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=50))
+def test_the_quantiser_floors(values: list[float]) -> None:
+    samples = np.array(values, dtype=np.float64)
+    obvious = [min(32767, max(-32768, int(np.rint(value * 2.0**31)) // 65536)) for value in values]
+    assert quantise_floor(samples).tolist() == obvious
+
+
+def test_the_quantiser_keeps_shape_and_input() -> None:
+    samples = np.array([[0.6, -0.4], [0.5, 1.0]], dtype=np.float32) / 32768
+    before = samples.copy()
+    assert quantise_floor(samples).tolist() == [[0, -1], [0, 1]]
+    assert quantise_floor(samples).dtype == np.int16
+    assert np.array_equal(samples, before)
+    assert quantise_floor(np.zeros(0, dtype=np.float32)).shape == (0,)
+
+
+def test_sixteen_bit_samples_survive() -> None:
+    everything = np.arange(-32768, 32768, dtype=np.int16)
+    assert np.array_equal(quantise_floor(everything.astype(np.float32) / 32768), everything)
+
+
+# --- WAV files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
+@pytest.mark.parametrize("frames", [0, 1, 2, 999, 20_000])
+def test_the_header_is_soundfiles(frames: int, rate_hz: int) -> None:
+    written = encoded(SAMPLES[:frames], rate_hz=rate_hz)
+    assert wav_header(frames, rate_hz) == written[:44]
+    assert wav_header(frames, rate_hz) + SAMPLES[:frames].tobytes() == written
+
+
+def test_pcm_is_decoded_again() -> None:
+    pcm = decode_pcm(wav_header(len(SAMPLES), 16000) + SAMPLES.tobytes())
+    assert pcm.dtype == np.int16
+    assert np.array_equal(pcm, SAMPLES)
+
+
+def test_pcm_of_what_is_no_audio() -> None:
+    with pytest.raises(soundfile.LibsndfileError):
+        decode_pcm(b"no audio")
