@@ -20,8 +20,11 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     """States every default, and keeps the line breaks of descriptions."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        hidden = action.default in (None, False, argparse.SUPPRESS) or action.required
-        return action.help if hidden else super()._get_help_string(action)
+        if action.default in (None, False, argparse.SUPPRESS, []):
+            return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(action.default)})"
+        return super()._get_help_string(action)
 
 
 def default_workers() -> int:
@@ -76,7 +79,7 @@ def _group(commands: Any, name: str, text: str, kinds: dict[str, tuple[str, str,
 def _common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     add = group.add_argument
-    add("--workers", type=int, metavar="N", default=default_workers(), help="worker processes of a local run")
+    add("--workers", metavar="N", default=str(default_workers()), help="worker processes of a local run")
     add("--dry-run", action="store_true", help="say what would be done; write nothing")
     again = group.add_mutually_exclusive_group()
     again.add_argument(
@@ -128,9 +131,9 @@ def _augment(parser: argparse.ArgumentParser) -> None:
     add("--speeds", nargs="+", metavar="FACTOR", default=["0.8", "1.2"], help="speed factors")
     add(
         "--engine",
-        choices=("sox", "soxr"),
+        metavar="ENGINE",
         default="sox",
-        help="sox needs the SoX program and gives the published bits; soxr is a few LSB off",
+        help="sox needs the program SoX and gives the published bits; soxr does not, and is a few LSB off",
     )
     _rejecting(parser)
     _common(parser)

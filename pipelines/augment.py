@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from pipelines.runner import counted
 from transforms import storage
 from transforms.augmentation import (
     ENGINES,
@@ -12,6 +13,7 @@ from transforms.augmentation import (
     Engine,
     ListPending,
     engine_problem,
+    list_pending,
     speed_problem,
 )
 from transforms.corpora import wham
@@ -68,6 +70,15 @@ class AugmentOptions:
             wanted = ", ".join(wham.SUFFIXES)
             return [f"{storage.join(self.corpus, folder)}: holds no audio; looked for {wanted} at any depth"]
         return []
+
+    def outlook(self) -> list[str]:
+        """Says of checked options how many copies are to be made. Raises StorageError."""
+        pending = list_pending(self.corpus, self.speeds)
+        copies = sum(len(one.speeds) for one in pending)
+        folder = storage.join(self.corpus, wham.TRAINING_FOLDER)
+        return [
+            f"{counted(copies, 'copy', 'copies')} of {counted(len(pending), 'noise')} to make in {folder}"
+        ]
 
 
 def build(pipeline: beam.Pipeline, options: AugmentOptions) -> None:

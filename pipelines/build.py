@@ -2,38 +2,58 @@
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pipelines import corpora, metadata, plan, render
 from pipelines.checks import Checker
-from pipelines.runner import Running
+from pipelines.estimate import print_estimate
+from pipelines.render import RenderRequest
 from transforms import storage
 from transforms.corpora import librimix
-from transforms.errors import UsageError
-from transforms.rejects import RejectLimit
+from transforms.planning.librimix import to_mixture
 
-LISTINGS: Mapping[str, tuple[metadata.CorpusKind, str]] = {
-    "librispeech_metadata": ("librispeech", "metadata/LibriSpeech"),
-    "wham_metadata": ("wham", "metadata/Wham_noise"),
-}
-PLANS = "metadata"
+_PLANS = "metadata"
+
+
+@dataclass(frozen=True)
+class _Listings:
+    """Listings of one corpus that a build makes or is given.
+
+    Attributes:
+        argument: name of the argument that gives them.
+        kind: the corpus, and name of the argument that says where it is.
+        folder: where a build writes them, in its output.
+    """
+
+    argument: str
+    kind: metadata.CorpusKind
+    folder: str
+
+
+_LISTINGS = (
+    _Listings("librispeech_metadata", "librispeech", "metadata/LibriSpeech"),
+    _Listings("wham_metadata", "wham", "metadata/Wham_noise"),
+)
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    for name in ("librispeech", "wham"):
-        checker.folder(name)
+    _check_corpora(checker)
+    plan.read_choices(checker)
     rendering = render.make_request(checker, {}, passed_on)
     if arguments.dry_run:
-        print("build: the options are good; nothing was written")
+        _estimate(arguments, rendering, passed_on)
         return 0
-    listings, listing_status = _list_corpora(arguments, rendering.limit, rendering.running)
-    planning = plan.make_request(Checker(_planning_arguments(arguments, listings)), passed_on)
+    folders, listing_status = _list_corpora(arguments, rendering, arguments.out)
+    planning = _planning(arguments, folders, passed_on)
     subsets = planning.subsets()
     plan_status = plan.write_plans(planning, subsets)
     urls = [
-        storage.join(planning.out, librimix.plan_path(subset.listing_name, planning.speakers))
+        storage.join(planning.out, librimix.plan_path(subset.listing_name, planning.choices.speakers))
         for subset in subsets
         if subset.mixtures
     ]
@@ -41,26 +61,67 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     return max(listing_status, plan_status, render.render(dataclasses.replace(rendering, plans=plans)))
 
 
+def _check_corpora(checker: Checker) -> None:
+    """Notes what is wrong with the corpora, and with the folders of listings that are given."""
+    for listings in _LISTINGS:
+        corpus = checker.folder(listings.kind)
+        if getattr(checker.arguments, listings.argument):
+            checker.folder(listings.argument)
+        elif corpus and checker.attempt(functools.partial(storage.is_folder, corpus), False):
+            checker.problems += metadata.MetadataOptions(listings.kind, corpus, "", force=True).check()
+
+
 def _list_corpora(
-    arguments: argparse.Namespace, limit: RejectLimit, running: Running
+    arguments: argparse.Namespace, rendering: RenderRequest, out: str
 ) -> tuple[dict[str, str], int]:
-    """Lists the corpora for which no listings are given; returns where they are, and the status."""
+    """Lists the corpora for which no listings are given.
+
+    Args:
+        arguments: the command line.
+        rendering: limit of rejects, and how to run.
+        out: root of the folders that listings are written to.
+
+    Returns:
+        The folders of all listings by name of their argument, and the exit status.
+    """
     folders: dict[str, str] = {}
     statuses = [0]
-    for name, (kind, path) in LISTINGS.items():
-        folders[name] = getattr(arguments, name) or storage.join(arguments.out, path)
-        if not getattr(arguments, name):
-            options = metadata.MetadataOptions(kind, getattr(arguments, kind), folders[name], force=True)
-            running.say(f"listing {kind}")
-            if problems := options.check():
-                raise UsageError(problems)
-            statuses.append(
-                corpora.go_through(options, metadata.build, out=folders[name], limit=limit, running=running)
+    for listings in _LISTINGS:
+        given = getattr(arguments, listings.argument)
+        folder = folders[listings.argument] = given or storage.join(out, listings.folder)
+        if not given:
+            rendering.running.say(f"listing {listings.kind}")
+            corpus = getattr(arguments, listings.kind)
+            options = metadata.MetadataOptions(listings.kind, corpus, folder, force=True)
+            status = corpora.go_through(
+                options, metadata.build, out=folder, limit=rendering.limit, running=rendering.running
             )
+            statuses.append(status)
     return folders, max(statuses)
 
 
-def _planning_arguments(arguments: argparse.Namespace, listings: Mapping[str, str]) -> argparse.Namespace:
-    """Returns the command line that ``plan`` would have for this build."""
-    out = storage.join(arguments.out, PLANS)
-    return argparse.Namespace(**{**vars(arguments), **listings, "out": out})
+def _planning(
+    arguments: argparse.Namespace, folders: Mapping[str, str], passed_on: Sequence[str]
+) -> plan.PlanRequest:
+    """Returns what ``mixtape plan`` would be asked for this build. Raises UsageError."""
+    out = storage.join(arguments.out, _PLANS)
+    asked = argparse.Namespace(**{**vars(arguments), **folders, "out": out})
+    return plan.make_request(Checker(asked), passed_on)
+
+
+def _estimate(arguments: argparse.Namespace, rendering: RenderRequest, passed_on: Sequence[str]) -> None:
+    """Lists into a folder that goes again, plans without gains, and estimates the rendering."""
+    quiet = dataclasses.replace(rendering.running, quiet=True)
+    with tempfile.TemporaryDirectory(prefix="mixtape-") as scratch:
+        folders, status = _list_corpora(arguments, dataclasses.replace(rendering, running=quiet), scratch)
+        planning = _planning(arguments, folders, passed_on)
+        subsets = planning.subsets()
+    if status:
+        print("some files of the corpora cannot be used; mixtape metadata says which, and why")
+    plans = {
+        librimix.part_of(subset.listing_name, planning.choices.speakers): list(
+            map(to_mixture, subset.mixtures)
+        )
+        for subset in subsets
+    }
+    print_estimate(rendering.job, plans, workers=rendering.running.workers)

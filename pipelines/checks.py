@@ -1,9 +1,11 @@
 """Reading of command-line values, with all problems gathered before any work begins."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pipelines.runner import Running, check_flags
 from transforms import storage
 from transforms.errors import StorageError, UsageError
 from transforms.rejects import RejectLimit
@@ -16,14 +18,12 @@ class Checker:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.problems: list[str] = []
-        if arguments.workers < 1:
-            self.problems.append(f"--workers {arguments.workers}: wanted 1 or more")
+        self.problems: list[str] = list(arguments.problems)
 
     def raise_problems(self) -> None:
-        """Raises UsageError if anything was found wrong."""
+        """Raises UsageError if anything was found wrong, naming each problem once."""
         if self.problems:
-            raise UsageError(self.problems)
+            raise UsageError(tuple(dict.fromkeys(self.problems)))
 
     def attempt(self, read: Callable[[], T], fallback: T) -> T:
         """Returns what ``read`` gives; notes its problems and returns the fallback instead."""
@@ -53,11 +53,13 @@ class Checker:
 
     def whole_number(self, name: str, *, at_least: int = 1) -> int:
         """Returns an argument that must be a whole number."""
-        return self._number(_flag(name), str(getattr(self.arguments, name)), at_least)
+        text = str(getattr(self.arguments, name))
+        return self._number(_flag(name), text, text, at_least=at_least)
 
-    def _number(self, flag: str, text: str, at_least: int) -> int:
+    def _number(self, flag: str, text: str, digits: str, *, at_least: int) -> int:
+        """Returns the number of some digits, which stand for the text that was given."""
         try:
-            value = int(text)
+            value = int(digits)
         except ValueError:
             value = at_least - 1
         if value < at_least:
@@ -76,14 +78,21 @@ class Checker:
 
     def rates_hz(self) -> tuple[int, ...]:
         """Returns ``--rates``: ``8000`` and ``8k`` mean the same."""
-        words = [word.lower() for word in self.arguments.rates]
-        rates = [
-            self._number("--rates", f"{word[:-1]}000" if word.endswith("k") else word, 1000) for word in words
-        ]
+        words: list[str] = self.arguments.rates
+        rates = [self._number("--rates", word, re.sub("[kK]$", "000", word), at_least=1000) for word in words]
         folders = [rate // 1000 for rate in rates]
         if len(set(folders)) < len(folders):
             self.problems.append(f"--rates {' '.join(words)}: two of them would share a folder (whole kHz)")
         return tuple(rates)
+
+    def running(self, passed_on: Sequence[str]) -> Running:
+        """Returns how the job runs. Flags for Beam are tried unless some of them look misspelt."""
+        arguments = self.arguments
+        workers = self.whole_number("workers")
+        running = Running(workers, tuple(passed_on), arguments.quiet, arguments.verbose)
+        if not arguments.problems:
+            self.attempt(lambda: check_flags(running), None)
+        return running
 
     def reject_limit(self) -> RejectLimit:
         """Returns ``--max-rejects``."""

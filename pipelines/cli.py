@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        arguments, passed_on = parse(sys.argv[1:] if argv is None else argv)
+        arguments, passed_on = parse(sys.argv[1:] if argv is None else list(argv))
         logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
         return int(importlib.import_module(arguments.job).run(arguments, passed_on))
     except UsageError as error:
@@ -42,8 +42,12 @@ def _complain(prefix: str, problems: Sequence[str]) -> None:
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Splits a command line into our arguments and the flags that go to Beam.
 
+    Returns:
+        The arguments, with the command line itself as ``command_line`` and, for the job to name with
+        its own, what is wrong with flags and words as ``problems``; and the flags for Beam.
+
     Raises:
-        UsageError: a flag looks like a misspelt one of ours, or a word belongs to no flag.
+        UsageError: no command is named.
         SystemExit: argparse found the command itself unusable, or printed help.
     """
     parser = build_parser(VERSION)
@@ -51,10 +55,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if not hasattr(arguments, "job"):
         (getattr(arguments, "parser", None) or parser).print_help(sys.stderr)
         raise UsageError("name a command, as above")
-    problems = list(_misspelt(arguments.parser, passed_on))
-    if problems:
-        raise UsageError(problems)
-    if passed_on and not arguments.quiet:
+    arguments.command_line = ("mixtape", *argv)
+    arguments.problems = _misspelt(arguments.parser, passed_on)
+    if passed_on and not arguments.problems and not arguments.quiet:
         print(f"passed on to Beam: {' '.join(passed_on)}", file=sys.stderr)
     return arguments, passed_on
 
@@ -67,13 +70,20 @@ def _misspelt(parser: argparse.ArgumentParser, passed_on: Sequence[str]) -> list
     for word in passed_on:
         flag = word.split("=", 1)[0]
         if flag.startswith("-"):
-            close = difflib.get_close_matches(flag.replace("_", "-"), own, n=1, cutoff=_LIKENESS)
-            if close:
-                problems.append(f"{flag} is not a flag of this command; did you mean {close[0]}?")
+            if meant := _meant(flag, own):
+                problems.append(f"{flag} is not a flag of this command; did you mean {meant}?")
         elif not after_flag:
             problems.append(f"{word!r} belongs to no flag; see {parser.prog} --help")
         after_flag = flag.startswith("-") and "=" not in word
     return problems
+
+
+def _meant(flag: str, own: Sequence[str]) -> str | None:
+    """Returns the flag of ours that another one looks like or begins; None for one of Beam's."""
+    word = flag.replace("_", "-")
+    begun = [known for known in own if known.startswith(word)]
+    close = begun or difflib.get_close_matches(word, own, n=1, cutoff=_LIKENESS)
+    return close[0] if close else None
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from transforms.rejects import REJECTS_PATH, RejectLimit
 from transforms.storage import OutputTree
 
 
-class CheckedOptions(Protocol):
-    """Options of a job that can tell what is wrong with them before any work begins."""
+class JobOptions(Protocol):
+    """Options of a job that can tell, before any work begins, what is wrong and what is to be done."""
 
     def check(self) -> list[str]:
         """Lists every problem."""
+
+    def outlook(self) -> list[str]:
+        """Says what a run would do."""
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
@@ -29,15 +32,16 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     out = corpus if arguments.command == "augment" else checker.needed("out")
     limit = checker.reject_limit()
     make = augment_options if arguments.command == "augment" else metadata_options
+    running = checker.running(passed_on)
     if corpus and out:
         options = make(checker)
         checker.problems += options.check()
     checker.raise_problems()
     build = augment.build if arguments.command == "augment" else metadata.build
     if arguments.dry_run:
-        print(f"{arguments.command} {arguments.kind}: the options are good; nothing was written to {out}")
+        print("\n".join([*options.outlook(), "dry run: nothing was written"]))
         return 0
-    return go_through(options, build, out=out, limit=limit, running=Running.of(arguments, passed_on))
+    return go_through(options, build, out=out, limit=limit, running=running)
 
 
 def metadata_options(checker: Checker) -> metadata.MetadataOptions:
@@ -66,7 +70,7 @@ def augment_options(checker: Checker) -> augment.AugmentOptions:
 
 
 def go_through(
-    options: CheckedOptions,
+    options: JobOptions,
     build: Callable[[Any, Any], None],
     *,
     out: str,
@@ -99,7 +103,7 @@ def go_through(
     return 0 if limit.allows(rejected, rejected + counters.get("written", 0)) else 1
 
 
-def _build(pipeline: Any, *, build: Callable[[Any, Any], None], options: CheckedOptions) -> None:
+def _build(pipeline: Any, *, build: Callable[[Any, Any], None], options: JobOptions) -> None:
     build(pipeline, options)
 
 

@@ -1,16 +1,17 @@
 """``mixtape demo``: generated corpora, and everything that is made from corpora, in about a minute."""
 
 import argparse
+import shlex
 import time
 
 from pipelines import augment, build, corpora
-from pipelines.arguments import build_parser
+from pipelines.checks import Checker
+from pipelines.cli import parse
 from pipelines.output import check_writable
-from pipelines.runner import Running, duration
+from pipelines.runner import duration
 from transforms.corpora import synthetic
 from transforms.rejects import RejectLimit
 from transforms.storage import OutputTree
-from transforms.version import VERSION
 
 SUBSETS = ("train-clean-100", "dev-clean", "test-clean")
 READERS, UTTERANCES, NOISES = 5, 3, 10
@@ -21,7 +22,9 @@ SEED = 1
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     started = time.monotonic()
-    running = Running.of(arguments, passed_on)
+    checker = Checker(arguments)
+    running = checker.running(passed_on)
+    checker.raise_problems()
     tree = OutputTree(arguments.out)
     if arguments.dry_run:
         print(
@@ -36,8 +39,8 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     options = augment.AugmentOptions(wham, engine="soxr")
     corpora.go_through(options, augment.build, out=wham, limit=RejectLimit(), running=running)
     words = build_command(arguments, librispeech, wham)
-    running.say(f"mixtape {' '.join(words)}")
-    status = build.run(build_parser(VERSION).parse_args(words), passed_on)
+    running.say(shlex.join(["mixtape", *words]))
+    status = build.run(parse(words)[0], passed_on)
     running.say(f"demo done in {duration(time.monotonic() - started)}")
     return status
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.output import size
-from pipelines.runner import duration
-from transforms.audio import WAV_HEADER_BYTES, SourceReader
+from pipelines.runner import counted, duration
+from transforms.audio import WAV_HEADER_BYTES
 from transforms.errors import SourceError
 from transforms.plan import Mixture, Part
 from transforms.rendering import RenderedMixture, render_mixture
@@ -41,7 +41,7 @@ def probe(job: RenderJob, mixtures: Sequence[Mixture]) -> Probe:
     """Renders a few evenly spread mixtures without writing anything."""
     step = max(1, len(mixtures) // _PROBES)
     chosen = mixtures[::step][:_PROBES]
-    reader = SourceReader(job.roots, job.rules.rules.source_rate_hz)
+    reader = job.reader()
     done: list[RenderedMixture] = []
     started = time.perf_counter()
     for mixture in chosen:
@@ -65,22 +65,25 @@ def print_estimate(job: RenderJob, plans: Mapping[Part, Sequence[Mixture]], *, w
     """Prints counts, hours, bytes per format and time for the plans, from a small probe."""
     mixtures = [mixture for part in plans.values() for mixture in part]
     for part, planned in plans.items():
-        print(
-            f"{part.name}: {len(planned):,} mixtures in {-(-len(planned) // job.options.shard_size):,} shards"
-        )
+        shards = -(-len(planned) // job.options.shard_size)
+        print(f"{part.name}: {counted(len(planned), 'mixture')} in {counted(shards, 'shard')}")
     found = probe(job, mixtures)
-    if not found.rendered:
-        print(f"none of {found.tried} mixtures tried can be rendered: no estimate of hours, bytes and time")
-        return
-    scale = len(mixtures) / found.rendered
-    print(f"about {found.playing_s * scale / 3600:.2f} hours of mixtures")
+    if found.rendered:
+        _print_extent(job, found, len(mixtures) / found.rendered, workers=workers)
+    else:
+        print(f"none of {counted(found.tried, 'mixture')} tried can be rendered: no estimate")
+    print("dry run: nothing was written")
+
+
+def _print_extent(job: RenderJob, found: Probe, scale: float, *, workers: int) -> None:
+    """Prints what a probe says of all mixtures, which are ``scale`` times as many."""
+    print(f"about {duration(found.playing_s * scale)} of mixtures")
     for form in job.options.formats:
         total = (found.stream_bytes + found.streams * _CONTAINER_BYTES[form]) * scale
         print(f"  {form}: about {size(total)}")
+    seconds = found.seconds * scale / workers
+    print(f"about {duration(seconds)} to render with {counted(workers, 'worker')}, without writing")
+    failed = f"; {found.tried - found.rendered} of {found.tried} tried cannot be rendered"
     print(
-        f"about {duration(found.seconds * scale / workers)} to render with {workers} workers, without writing"
+        f"estimated from {counted(found.rendered, 'mixture')}{failed if found.rendered < found.tried else ''}"
     )
-    print(
-        f"estimated from {found.rendered} mixtures; {found.tried - found.rendered} of {found.tried} tried failed"
-    )
-    print("dry run: nothing was written")

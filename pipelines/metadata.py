@@ -1,11 +1,13 @@
 """The metadata job: from a corpus on disk to its listings."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import apache_beam as beam
 
+from pipelines.runner import counted
 from transforms import storage
 from transforms.corpora import Layout, audio_folder
 from transforms.corpora.librispeech import LibriSpeech
@@ -98,6 +100,18 @@ class MetadataOptions:
         return limited(
             [*_missing_files(work, paths), *_unreadable_names(paths), *work.layout.problems(paths)]
         )
+
+    def outlook(self) -> list[str]:
+        """Says of checked options which listings are to be made, from how many files.
+
+        Raises:
+            StorageError: the corpus cannot be listed any more.
+        """
+        work = self.resolve()
+        files = Counter(map(work.layout.listing_of, work.paths() if work.folders else ()))
+        out = storage.OutputTree(self.out)
+        lines = [f"{out.url(name)}: from {counted(files[name], 'file')}" for name in work.listings]
+        return lines or [f"nothing to do: all listings are in {out.root} already (--force makes them anew)"]
 
     def resolve(self) -> MetadataWork:
         """Returns what there is to do: listings that are there already are kept, unless forced.

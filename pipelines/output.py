@@ -3,29 +3,24 @@
 import dataclasses
 import json
 import platform
-import re
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Any
 
-from pipelines.runner import duration
-from transforms import ledger as ledgers
+from pipelines.runner import counted, duration
 from transforms import report
 from transforms.errors import StorageError, UsageError
-from transforms.finishing import PartSummary, read_summary, stored_summaries
+from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
 from transforms.plan import Mixture, Part, StoredPlan
 from transforms.rejects import REJECTS_PATH, rejects_csv
-from transforms.sharding import RenderJob, plan_path, stamps_path, summary_path
-from transforms.sinks import SINKS, sinks_for
-from transforms.sinks.wav import WavSink
+from transforms.sharding import RenderJob, plan_path, summary_path
+from transforms.sinks import sinks_for
 from transforms.storage import OWN_FOLDER, OutputTree
 from transforms.version import VERSION
 
-RUN_PATH = f"{OWN_FOLDER}/run.json"
 REPORT_PATH = f"{OWN_FOLDER}/report.html"
-_LEDGER_FOLDER = f"{OWN_FOLDER}/ledger"
-_PLAN_FOLDER = f"{OWN_FOLDER}/plan"
 _PACKAGES = ("apache-beam", "numpy", "scipy", "soundfile", "fsspec", "pyarrow")
 
 
@@ -54,8 +49,9 @@ def check_fits(tree: OutputTree, plans: Mapping[Part, Sequence[Mixture]], *, pru
             )
         elif stored.mixture_count and stored.read_ids().isdisjoint(mixture.id for mixture in mixtures):
             problems.append(
-                f"{tree.root}: holds {part.name} made from another plan ({stored.mixture_count} mixtures, none "
-                "of them in the plan given); use another --out, or --prune to replace it"
+                f"{tree.root}: holds {part.name} made from another plan "
+                f"({counted(stored.mixture_count, 'mixture')}, none of them in the plan given); "
+                "use another --out, or --prune to replace it"
             )
     if problems:
         raise UsageError(problems)
@@ -66,104 +62,45 @@ def forget_summary(job: RenderJob, part_name: str) -> None:
     job.tree.remove(summary_path(part_name))
 
 
-def remove_extra_shards(job: RenderJob, plan: StoredPlan) -> None:
-    """Removes the shard files and ledgers of a part beyond those that its plan has now."""
-    kept = {shard.name for shard in plan.shards}
-    for name in _ledgers_of(job.tree, plan.part.name):
-        if name not in kept:
-            _remove_shard(job.tree, name)
+def read_run(tree: OutputTree) -> dict[str, Any]:
+    """Reads what the last run recorded of itself; nothing where no run has ended well."""
+    try:
+        return dict(json.loads(tree.read(RUN_PATH)))
+    except (StorageError, ValueError, TypeError):
+        return {}
 
 
-def _ledgers_of(tree: OutputTree, part_name: str) -> list[str]:
-    pattern = re.compile(rf"shard-({re.escape(part_name)}-\d{{6,}})\.json")
-    matches = map(pattern.fullmatch, tree.names(_LEDGER_FOLDER))
-    return [match[1] for match in matches if match]
+def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> None:
+    """Writes what speaks of the whole output, unless the last run left the same.
 
-
-def _remove_shard(tree: OutputTree, shard_name: str) -> None:
-    ledger = ledgers.read_ledger(tree, shard_name)
-    for file in ledger.files if ledger else ():
-        tree.remove(file.path)
-    tree.remove(stamps_path(shard_name))
-    tree.remove(ledgers.ledger_path(shard_name))
-
-
-def prune(job: RenderJob, plans: Sequence[StoredPlan]) -> None:
-    """Removes what earlier runs made and these plans and options do not hold."""
-    for plan in plans:
-        _prune_part(job, plan)
-    current = {plan.part.name for plan in plans}
-    for name in job.tree.names(_PLAN_FOLDER):
-        part_name = name.removesuffix(".parquet")
-        if part_name not in current:
-            _remove_part(job, StoredPlan.open(job.tree.url(plan_path(part_name))))
-
-
-def _prune_part(job: RenderJob, plan: StoredPlan) -> None:
-    tree, part = job.tree, plan.part
-    wav = WavSink(tree, job.rules, job.options)
-    files: set[str] = set()
-    ids_in: dict[str, set[str]] = {}
-    for ledger in ledgers.read_part(tree, part, plan.shard_count):
-        files.update(file.path for file in ledger.files)
-        for item in ledger.items if "wav" in job.options.formats else ():
-            for path, _ in wav.item_files(part, item):
-                ids_in.setdefault(path.rpartition("/")[0], set()).add(item.id)
-    _prune_wavs(wav, part, ids_in)
-    for sink in (kind(tree, job.rules, job.options) for kind in SINKS.values()):
-        for folder in sink.folders(part):
-            for path in (f"{folder}/{name}" for name in tree.names(folder)):
-                if sink.is_shard_file(part, path) and path not in files:
-                    tree.remove(path)
-
-
-def _prune_wavs(sink: WavSink, part: Part, ids_in: Mapping[str, Set[str]]) -> None:
-    """Removes all WAV files of a part but those of the given ids in the given folders."""
-    for folder in sink.folders(part):
-        for name in sink.tree.names(folder):
-            if name.removesuffix(".wav") not in ids_in.get(folder, set()):
-                sink.tree.remove(f"{folder}/{name}")
-        sink.tree.remove_folder_if_empty(folder)
-
-
-def _remove_part(job: RenderJob, plan: StoredPlan) -> None:
-    """Removes everything that an output holds of a part."""
+    Args:
+        job: the run.
+        roots: where the corpora of earlier runs were; those of this run count more.
+        started: when the run began, in seconds since the epoch.
+        command: the command line.
+    """
     tree = job.tree
-    summary = read_summary(tree, plan.part.name)
-    for path in summary.files if summary else ():
-        tree.remove(path)
-    for name in _ledgers_of(tree, plan.part.name):
-        _remove_shard(tree, name)
-    _prune_wavs(WavSink(tree, job.rules, job.options), plan.part, {})
-    tree.remove(summary_path(plan.part.name))
-    tree.remove(plan_path(plan.part.name))
-
-
-def close(
-    job: RenderJob, summaries: Sequence[PartSummary], *, started: float, changed: bool, command: Sequence[str]
-) -> None:
-    """Writes what speaks of the whole output, unless nothing of it changed."""
-    tree = job.tree
-    if not changed and tree.exists(RUN_PATH):
-        return
     stored = stored_summaries(tree)
     for sink in sinks_for(tree, job.rules, job.options):
         sink.close_corpus([summary.part for summary in stored])
     rejects = [reject for summary in stored for reject in summary.rejects]
     tree.write_if_changed(REJECTS_PATH, rejects_csv(rejects))
-    tree.write(RUN_PATH, _run_facts(job, summaries, started, command))
+    facts = _facts(job, stored, {**roots, **job.roots})
+    before = read_run(tree)
+    known = {name: before.get(name) for name in facts}
+    if json.dumps(known) == json.dumps(facts) and tree.exists(REPORT_PATH):
+        return
     tree.write(REPORT_PATH, report.make_report(job, stored).encode())
+    tree.write(RUN_PATH, (json.dumps(facts | _circumstances(started, command), indent=1) + "\n").encode())
 
 
-def _run_facts(
-    job: RenderJob, summaries: Sequence[PartSummary], started: float, command: Sequence[str]
-) -> bytes:
-    facts = {
+def _facts(job: RenderJob, summaries: Sequence[PartSummary], roots: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what the record of a run says of the output: the same as long as that is the same."""
+    return {
         "mixtape": VERSION,
-        "command": list(command),
         "recipe": job.recipe,
         "options": dataclasses.asdict(job.options),
-        "roots": dict(job.roots),
+        "roots": dict(sorted(roots.items())),
         "parts": {
             summary.part.name: {
                 "planned": summary.planned,
@@ -172,6 +109,13 @@ def _run_facts(
             }
             for summary in summaries
         },
+    }
+
+
+def _circumstances(started: float, command: Sequence[str]) -> dict[str, Any]:
+    """Returns what the record of a run says of the run itself."""
+    return {
+        "command": list(command),
         "started": _iso(started),
         "finished": _iso(time.time()),
         "host": platform.node(),
@@ -180,7 +124,6 @@ def _run_facts(
             **{name: metadata.version(name) for name in _PACKAGES},
         },
     }
-    return (json.dumps(facts, indent=1) + "\n").encode()
 
 
 def _iso(seconds: float) -> str:
@@ -194,12 +137,12 @@ def print_summary(job: RenderJob, summaries: Sequence[PartSummary], *, work: int
     print(f"planned {written + rejected:,} = written {written:,} + rejected {rejected:,}")
     for summary in summaries:
         hours = ", ".join(f"{key} {duration(value)}" for key, value in summary.statistics.seconds.items())
-        print(f"  {summary.part.name}: {summary.written:,} mixtures ({hours})")
+        print(f"  {summary.part.name}: {counted(summary.written, 'mixture')}{hours and f' ({hours})'}")
     for form in job.options.formats:
         total = sum(summary.statistics.bytes_of.get(form, 0) for summary in summaries)
         print(f"  {form}: {size(total)}")
     done = (
-        f"{work} shards made in {duration(seconds)}"
+        f"{counted(work, 'shard')} made in {duration(seconds)}"
         if work
         else "nothing to do: all of it stands and is unchanged"
     )

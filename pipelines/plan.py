@@ -10,16 +10,36 @@ from typing import Any, TypeVar
 from pipelines.arguments import LIBRIMIX_SUBSETS
 from pipelines.checks import Checker
 from pipelines.output import check_writable
-from pipelines.runner import Running, duration, run_pipeline
+from pipelines.runner import Running, counted, duration, run_pipeline
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.listing import NoiseClip, Utterance, read_noises, read_utterances
-from transforms.planning.librimix import PlannedSubset, plan_subsets, to_mixture
+from transforms.planning.librimix import PlannedMixture, PlannedSubset, plan_subsets, to_mixture
 from transforms.planning.plan_files import PlanFiles
+from transforms.recipes import LIBRIMIX
 from transforms.rejects import REJECTS_PATH, RejectLimit
 from transforms.storage import OutputTree
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class PlanChoices:
+    """What a person may choose about plans of LibriMix.
+
+    Attributes:
+        speakers: utterances per mixture.
+        seed: seed of the random stream.
+        round_to: plans are cut to a multiple of this.
+        dev_test_size: mixtures of a subset that is not for training.
+        shard_size: mixtures per row group.
+    """
+
+    speakers: int
+    seed: int
+    round_to: int
+    dev_test_size: int
+    shard_size: int
 
 
 @dataclass(frozen=True)
@@ -31,11 +51,7 @@ class PlanRequest:
         noises: rows of every noise listing by name.
         roots: URL of the audio by root name; empty to plan without gains.
         out: where the plans go.
-        speakers: utterances per mixture.
-        seed: seed of the random stream.
-        round_to: plans are cut to a multiple of this.
-        dev_test_size: mixtures of a subset that is not for training.
-        shard_size: mixtures per row group.
+        choices: numbers that decide what is planned.
         limit: rejects that a good run may have.
         force: make plans anew that still hold.
         running: on which runner, with how many workers.
@@ -45,11 +61,7 @@ class PlanRequest:
     noises: dict[str, list[NoiseClip]]
     roots: dict[str, str]
     out: str
-    speakers: int
-    seed: int
-    round_to: int
-    dev_test_size: int
-    shard_size: int
+    choices: PlanChoices
     limit: RejectLimit
     force: bool
     running: Running
@@ -59,10 +71,10 @@ class PlanRequest:
         return plan_subsets(
             self.speech,
             self.noises,
-            speakers=self.speakers,
-            seed=self.seed,
-            round_to=self.round_to,
-            dev_test_size=self.dev_test_size,
+            speakers=self.choices.speakers,
+            seed=self.choices.seed,
+            round_to=self.choices.round_to,
+            dev_test_size=self.choices.dev_test_size,
         )
 
 
@@ -73,9 +85,28 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     subsets = request.subsets()
     if arguments.dry_run:
         for subset in subsets:
-            print(f"{subset.listing_name}: {len(subset.mixtures):,} mixtures would be planned")
+            hours = duration(sum(map(_playing_s, subset.mixtures)))
+            print(f"{subset.listing_name}: {counted(len(subset.mixtures), 'mixture')}, {hours}")
+        print("dry run: nothing was written")
         return 0
     return write_plans(request, subsets)
+
+
+def _playing_s(planned: PlannedMixture) -> float:
+    """Returns how long a mixture lasts that no utterance is cut in."""
+    longest = max(utterance.length_samples for utterance in planned.utterances)
+    return longest / LIBRIMIX.rules.source_rate_hz
+
+
+def read_choices(checker: Checker) -> PlanChoices:
+    """Reads the numbers of a command line that decide what is planned."""
+    return PlanChoices(
+        speakers=checker.whole_number("speakers"),
+        seed=checker.whole_number("seed", at_least=0),
+        round_to=checker.whole_number("round_to", at_least=0),
+        dev_test_size=checker.whole_number("dev_test_size"),
+        shard_size=checker.whole_number("shard_size"),
+    )
 
 
 def make_request(checker: Checker, passed_on: Sequence[str]) -> PlanRequest:
@@ -91,15 +122,11 @@ def make_request(checker: Checker, passed_on: Sequence[str]) -> PlanRequest:
         speech=_speech_listings(checker, speech_folder) if speech_folder else {},
         noises=_noise_listings(checker, noise_folder) if noise_folder else {},
         roots={name: storage.absolute(checker.folder(name)) for name in given},
-        out=checker.needed("out"),
-        speakers=checker.whole_number("speakers"),
-        seed=checker.whole_number("seed", at_least=0),
-        round_to=checker.whole_number("round_to", at_least=0),
-        dev_test_size=checker.whole_number("dev_test_size"),
-        shard_size=checker.whole_number("shard_size"),
+        out=OutputTree(checker.needed("out")).root,
+        choices=read_choices(checker),
         limit=checker.reject_limit(),
         force=arguments.force,
-        running=Running.of(arguments, passed_on),
+        running=checker.running(passed_on),
     )
     checker.raise_problems()
     return request
@@ -148,7 +175,8 @@ def write_plans(request: PlanRequest, subsets: Sequence[PlannedSubset]) -> int:
     check_writable(tree)
     with storage.only_run(tree):
         tree.remove_temporary()
-        files = PlanFiles(tree, request.speakers, request.shard_size, request.roots).for_subsets(subsets)
+        choices = request.choices
+        files = PlanFiles(tree, choices.speakers, choices.shard_size, request.roots).for_subsets(subsets)
         stale = [subset for subset in subsets if request.force or not files.stands(subset.listing_name)]
         _write_stale(request, files, stale)
         files.write_rejects()
@@ -198,12 +226,12 @@ def _print_summary(
     request: PlanRequest, subsets: Sequence[PlannedSubset], *, made: int, seconds: float
 ) -> None:
     for subset in subsets:
-        path = librimix.plan_path(subset.listing_name, request.speakers)
-        print(
-            f"  {subset.listing_name}: {len(subset.mixtures):,} mixtures in {storage.join(request.out, path)}"
-        )
+        url = storage.join(request.out, librimix.plan_path(subset.listing_name, request.choices.speakers))
+        print(f"  {subset.listing_name}: {counted(len(subset.mixtures), 'mixture')} in {url}")
     if not request.roots:
         print("without the audio (--librispeech, --wham) the plans have no gains and cannot be rendered")
-    if any(not subset.mixtures for subset in subsets) and request.round_to > 1:
-        print(f"fewer than {request.round_to} mixtures leave an empty plan; --round-to 1 keeps them")
-    print(f"{made} plans made in {duration(seconds)}" if made else "nothing to do: all plans stand")
+    round_to = request.choices.round_to
+    if any(not subset.mixtures for subset in subsets) and round_to > 1:
+        print(f"fewer than {round_to} mixtures leave an empty plan; --round-to 1 keeps them")
+    done = f"{counted(made, 'plan')} made in {duration(seconds)}"
+    print(done if made else "nothing to do: all plans stand")

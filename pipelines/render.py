@@ -4,13 +4,12 @@ import argparse
 import dataclasses
 import functools
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import output
+from pipelines import output, prune
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
 from pipelines.runner import Progress, Running, run_pipeline
@@ -90,6 +89,7 @@ def make_request(
         roots["wham"] = checker.folder("wham")
     out = checker.needed("out")
     limit = checker.reject_limit()
+    running = checker.running(passed_on)
     if out:
         checker.attempt(lambda: output.check_fits(OutputTree(out), plans, prune=arguments.prune), None)
     checker.raise_problems()
@@ -104,9 +104,9 @@ def make_request(
         job=job,
         plans=plans,
         limit=limit,
-        running=Running.of(arguments, passed_on),
+        running=running,
         prune=arguments.prune,
-        command=tuple(sys.argv),
+        command=arguments.command_line,
     )
 
 
@@ -139,14 +139,15 @@ def render(request: RenderRequest) -> int:
     output.check_writable(tree)
     with storage.only_run(tree):
         tree.remove_temporary()
+        roots = output.read_run(tree).get("roots", {})
         plans = [store_plan(request.job, part, mixtures) for part, mixtures in request.plans.items()]
         work = _run_shards(request, plans)
         for plan in plans:
-            output.remove_extra_shards(request.job, plan)
-        if request.prune:
-            output.prune(request.job, plans)
+            prune.remove_extra_shards(request.job, plan)
         summaries = [_finished(request.job, plan) for plan in plans]
-        output.close(request.job, summaries, started=started, changed=work > 0, command=request.command)
+        if request.prune:
+            prune.prune(request.job, summaries)
+        output.close(request.job, roots, started=started, command=request.command)
         tree.remove_temporary()
     if not request.running.quiet:
         output.print_summary(request.job, summaries, work=work, seconds=time.time() - started)

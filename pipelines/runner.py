@@ -1,22 +1,24 @@
 """Runs a pipeline: on this machine's cores unless a runner is named, with progress and plain errors."""
 
-import argparse
 import contextlib
+import io
 import os
 import re
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from transforms.errors import MixtapeError
+from transforms.errors import MixtapeError, UsageError
 
 _POLL_S = 0.5
 _PLAIN_LINE_S = 10.0
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+?)(?: \[while running|\n|$)")
+_INTERRUPTED = "KeyboardInterrupt"
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,6 @@ class Running:
     passed_on: tuple[str, ...] = ()
     quiet: bool = False
     verbose: bool = False
-
-    @classmethod
-    def of(cls, arguments: argparse.Namespace, passed_on: Sequence[str]) -> "Running":
-        """Takes the flags that every job has from its command line."""
-        return cls(arguments.workers, tuple(passed_on), arguments.quiet, arguments.verbose)
 
     @property
     def is_local(self) -> bool:
@@ -68,6 +65,12 @@ def beam_flags(running: Running) -> list[str]:
     return [*running.passed_on, *own]
 
 
+def check_flags(running: Running) -> None:
+    """Raises UsageError when Beam refuses the flags passed on to it; does nothing without any."""
+    if running.passed_on:
+        _new_pipeline(running)
+
+
 def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, int]:
     """Builds and runs a pipeline to its end.
 
@@ -76,44 +79,69 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
         running: on which runner, with how many workers.
 
     Returns:
-        The counters, by name.
+        The counters by name, each summed over the steps that count it.
 
     Raises:
+        KeyboardInterrupt: a person ended it.
         MixtapeError: the run broke off; in our own words where the cause is ours.
+        UsageError: Beam refuses the flags passed on to it.
     """
-    import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-    pipeline = beam.Pipeline(options=PipelineOptions(beam_flags(running)))
+    pipeline = _new_pipeline(running)
     build(pipeline)
     try:
         with contextlib.nullcontext() if running.verbose else _quiet_workers():
             result = pipeline.run()
             result.wait_until_finish()
-    except MixtapeError:
-        raise
     except Exception as error:
+        if _INTERRUPTED in str(error):
+            raise KeyboardInterrupt from error
         if running.verbose:
             raise
         raise MixtapeError(_plain(error)) from error
     counters = result.metrics().query(MetricsFilter())["counters"]
-    return {counter.key.metric.name: int(counter.result or 0) for counter in counters}
+    totals: Counter[str] = Counter()
+    for counter in counters:
+        totals[counter.key.metric.name] += int(counter.result or 0)
+    return totals
+
+
+def _new_pipeline(running: Running) -> Any:
+    """Returns an empty pipeline. Raises UsageError when Beam refuses the flags."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(beam_flags(running))
+            options.get_all_options()
+            return beam.Pipeline(options=options)
+    except (Exception, SystemExit) as error:
+        reason = (said.getvalue().strip() or str(error)).splitlines()[-1].rpartition("error: ")[2]
+        flags = " ".join(running.passed_on)
+        raise UsageError(f"Beam refuses the flags passed on to it ({flags}): {reason}") from error
 
 
 @contextlib.contextmanager
 def _quiet_workers() -> Iterator[None]:
-    """Keeps what worker processes log away from the terminal; our own lines still reach it."""
-    own = os.dup(2)
-    with open(os.devnull, "wb") as nowhere, os.fdopen(own, "w", closefd=False) as terminal:
+    """Keeps what workers and their threads log away from the terminal; our own lines still reach it."""
+    with open(os.devnull, "wb") as nowhere, os.fdopen(os.dup(2), "w") as terminal:
         stderr, sys.stderr = sys.stderr, terminal
+        excepthook, threading.excepthook = threading.excepthook, _say_nothing
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(own, 2)
-            os.close(own)
+            terminal.flush()
+            os.dup2(terminal.fileno(), 2)
+            threading.excepthook = excepthook
             sys.stderr = stderr
+
+
+def _say_nothing(_: threading.ExceptHookArgs) -> None:
+    """Takes what ended a thread of Beam's; the run itself tells what ended it."""
 
 
 def _plain(error: BaseException) -> str:
@@ -179,6 +207,15 @@ class Progress:
         rate = count / elapsed_s
         left = f", {duration((self._total - count) / rate)} left" if 0 < count < self._total else ""
         return f"{count:,} of {self._total:,} items, {rate:.1f} per second{left}"
+
+
+def counted(count: int, thing: str, things: str = "") -> str:
+    """Writes a count with its noun, whose plural has an s unless it is given.
+
+    >>> counted(1, "shard"), counted(1200, "shard")
+    ('1 shard', '1,200 shards')
+    """
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
 
 
 def duration(seconds: float) -> str:

@@ -1,42 +1,69 @@
 """``mixtape verify``: compares a finished output with its ledger, on disk and rendered again."""
 
 import argparse
+import dataclasses
 import functools
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.checks import Checker
-from pipelines.output import RUN_PATH
-from pipelines.runner import Running, run_pipeline
+from pipelines.output import read_run
+from pipelines.runner import counted, run_pipeline
 from transforms import ledger as ledgers
 from transforms import storage
-from transforms.errors import StorageError, UsageError
-from transforms.finishing import stored_summaries
-from transforms.plan import RenderOptions
-from transforms.sharding import RenderJob
+from transforms.errors import UsageError
+from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
+from transforms.ledger import ShardLedger
+from transforms.plan import FORMATS, Format, RenderOptions, Shard
+from transforms.recipes import recipe_named
+from transforms.sharding import RenderJob, plan_path
 from transforms.storage import OutputTree
 from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What to check of the parts that one recipe made in the same formats.
+
+    Attributes:
+        job: how they were made.
+        shards: the shards to look at.
+    """
+
+    job: RenderJob
+    shards: tuple[ShardCheck, ...]
+
+    @property
+    def label(self) -> str:
+        """A name for the step that checks them."""
+        return "".join(map(str.capitalize, ("verify", self.job.recipe, *self.job.options.formats)))
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns 0 if all is as it should be, else 1."""
     checker = Checker(arguments)
     sample = 0 if arguments.all or arguments.items else checker.whole_number("sample")
+    none: dict[str, str] = {}
+    moved_roots = checker.attempt(lambda: _moved_roots(arguments.root), none)
+    running = checker.running(passed_on)
     checker.raise_problems()
-    job = recorded_job(arguments.out, _moved_roots(arguments.root))
-    checks = list(choose_checks(job, sample=sample, ids=arguments.items))
+    job = recorded_job(arguments.out, moved_roots)
+    checks = choose_checks(job, sample=sample, ids=arguments.items)
     if arguments.dry_run:
-        print(f"{sum(len(check.ids) for check in checks):,} items in {len(checks):,} shards would be checked")
+        shards = [shard for group in checks for shard in group.shards]
+        items = sum(len(shard.ids) for shard in shards)
+        print(f"{counted(items, 'item')} in {counted(len(shards), 'shard')} would be checked")
         return 0
-    counters = run_pipeline(
-        functools.partial(build, job=job, checks=checks), Running.of(arguments, passed_on)
-    )
+    counters = run_pipeline(functools.partial(build, out=job.out, checks=checks), running)
     mismatches = counters.get("mismatches", 0)
-    print(
-        f"checked {counters.get('items_checked', 0):,} items and {counters.get('files_checked', 0):,} files: "
-        f"{mismatches:,} mismatches"
+    running.say(
+        f"checked {counted(counters.get('items_checked', 0), 'item')} and "
+        f"{counted(counters.get('files_checked', 0), 'file')}: "
+        f"{counted(mismatches, 'mismatch', 'mismatches')}"
     )
     if mismatches:
         print(job.tree.read(FINDINGS_PATH).decode(), end="")
@@ -54,7 +81,7 @@ def _moved_roots(words: Sequence[str]) -> dict[str, str]:
 
 
 def recorded_job(out: str, moved_roots: Mapping[str, str]) -> RenderJob:
-    """Reads from an output how it was made.
+    """Reads from an output how its last run made it.
 
     Args:
         out: the output.
@@ -64,22 +91,18 @@ def recorded_job(out: str, moved_roots: Mapping[str, str]) -> RenderJob:
         UsageError: there is no finished output.
     """
     tree = OutputTree(out)
+    facts = read_run(tree)
     try:
-        facts: dict[str, Any] = json.loads(tree.read(RUN_PATH))
-        return RenderJob(
-            tree.root,
-            facts["recipe"],
-            {**facts["roots"], **moved_roots},
-            RenderOptions.from_json(facts["options"]),
-        )
-    except (StorageError, ValueError, KeyError, TypeError) as error:
+        roots = {**facts["roots"], **moved_roots}
+        return RenderJob(tree.root, facts["recipe"], roots, RenderOptions.from_json(facts["options"]))
+    except (KeyError, TypeError) as error:
         raise UsageError(
-            f"{out}: holds no finished corpus (looked for {RUN_PATH}); check the path"
+            f"{out}: holds no finished corpus (looked for {RUN_PATH}); check the path, or render again"
         ) from error
 
 
-def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> Iterator[ShardCheck]:
-    """Yields what to check of each shard.
+def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> list[Checks]:
+    """Chooses what to check of each shard.
 
     Args:
         job: the output.
@@ -87,44 +110,92 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         ids: only these items, if given.
 
     Raises:
-        UsageError: the output has no such item.
+        StorageError: a ledger is missing.
+        UsageError: the output has no such item, or a corpus is not where it was.
     """
-    missing = set(ids or ())
-    for summary in stored_summaries(job.tree):
+    grouped: dict[tuple[str, tuple[Format, ...]], list[ShardCheck]] = defaultdict(list)
+    missing, roots = set(ids or ()), set[str]()
+    summaries = stored_summaries(job.tree)
+    _check_finished(job.tree, summaries)
+    for summary in summaries:
         plan = job.stored_plan(summary.part.name)
-        written = [
-            (shard, item.id)
-            for shard, ledger in zip(
-                plan.shards, ledgers.read_part(job.tree, plan.part, plan.shard_count), strict=True
-            )
-            for item in ledger.items
-            if not ids or item.id in missing
-        ]
-        chosen = written[:: max(1, len(written) // sample)][:sample] if sample else written
+        read = list(ledgers.read_part(job.tree, plan.part, plan.shard_count))
+        roots |= {name.partition(":")[0] for ledger in read for name in ledger.sources}
+        chosen = _chosen(zip(plan.shards, read, strict=True), sample=sample, ids=ids)
         missing -= {item_id for _, item_id in chosen}
-        for shard, group in itertools.groupby(chosen, key=lambda pair: pair[0]):
-            yield ShardCheck(shard, tuple(item_id for _, item_id in group))
+        formats = tuple(form for form in FORMATS if form in summary.statistics.bytes_of)
+        group = grouped[plan.part.recipe, formats]
+        for shard, pairs in itertools.groupby(chosen, key=lambda pair: pair[0]):
+            group.append(ShardCheck(shard, tuple(item_id for _, item_id in pairs)))
+    _check_roots(job, roots)
     if missing:
         raise UsageError(f"{job.out}: has no written item {', '.join(sorted(missing))}")
+    return [
+        Checks(
+            dataclasses.replace(
+                job, recipe=recipe, options=dataclasses.replace(job.options, formats=formats)
+            ),
+            tuple(shards),
+        )
+        for (recipe, formats), shards in grouped.items()
+    ]
 
 
-def build(pipeline: Any, *, job: RenderJob, checks: Sequence[ShardCheck]) -> None:
+def _chosen(
+    shards: Iterable[tuple[Shard, ShardLedger]], *, sample: int, ids: Sequence[str] | None
+) -> list[tuple[Shard, str]]:
+    """Chooses written items of one part, in order; each with its shard."""
+    written = [(shard, item.id) for shard, ledger in shards for item in ledger.items]
+    if ids:
+        return [(shard, item_id) for shard, item_id in written if item_id in ids]
+    return written[:: max(1, len(written) // sample)][:sample] if sample else written
+
+
+def _check_finished(tree: OutputTree, summaries: Sequence[PartSummary]) -> None:
+    """Raises UsageError where a part of the output is planned and not all there."""
+    finished = {plan_path(summary.part.name) for summary in summaries}
+    folder = posixpath.dirname(plan_path(""))
+    if unfinished := [name for name in tree.names(folder) if f"{folder}/{name}" not in finished]:
+        names = ", ".join(name.removesuffix(".parquet") for name in unfinished)
+        raise UsageError(f"{tree.root}: a run broke off before {names} was complete; run its command again")
+
+
+def _check_roots(job: RenderJob, needed: Set[str]) -> None:
+    """Raises UsageError where a corpus is not where it should be, or a root is named in vain."""
+    problems = [
+        f"--root {name}: this output was made from {', '.join(sorted(needed))} only"
+        for name in sorted(job.roots.keys() - needed)
+        if name not in recipe_named(job.recipe).roots
+    ]
+    for name in sorted(needed):
+        url = job.roots.get(name, "")
+        if not url or not storage.is_folder(url):
+            found = f"is no longer in {url}" if url else "is in a place that no run recorded"
+            problems.append(f"the corpus {name} {found}; say where it is now: --root {name}=URL")
+    if problems:
+        raise UsageError(problems)
+
+
+def build(pipeline: Any, *, out: str, checks: Sequence[Checks]) -> None:
     """Adds the checking of shards, and the writing of what was found, to a pipeline."""
     import apache_beam as beam
 
     from transforms.steps import VerifyShards
 
-    mismatches = (
+    found = [
         pipeline
-        | "Checks" >> beam.Create(list(checks), reshuffle=False).with_output_types(ShardCheck)
+        | f"Choose{group.label}" >> beam.Create(group.shards, reshuffle=False).with_output_types(ShardCheck)
         # ShardCheck
-        | "Verify" >> VerifyShards(job)
+        | group.label >> VerifyShards(group.job)
         # Mismatch
-    )
+        for group in checks
+    ]
+    mismatches = found | "JoinMismatches" >> beam.Flatten(pipeline=pipeline)
+    # Mismatch
     (
         pipeline
         | "Once" >> beam.Create([None], reshuffle=False)
         | "WriteFindings"
-        >> beam.Map(lambda _, found: write_findings(job.tree, found), beam.pvalue.AsList(mismatches))
+        >> beam.Map(lambda _, found: write_findings(OutputTree(out), found), beam.pvalue.AsList(mismatches))
         # None
     )

@@ -1,10 +1,12 @@
 """Samples in and out: decoding with every check a source must pass, quantising, WAV headers."""
 
 import functools
+import math
 import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from io import BytesIO
 from typing import Any, cast
 
@@ -16,11 +18,13 @@ from transforms import storage
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import crc32c
 from transforms.plan import MONO, WHOLE, Source
+from transforms.resampling import resample
 
 Pcm = NDArray[np.int16]
 WAV_HEADER_BYTES = 44
 
 _MOST_SAMPLES = 1 << 40
+_FINEST_SPEED = 1000
 _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
 _READ = "read"
 
@@ -41,13 +45,15 @@ class SourceReader:
 
     Attributes:
         roots: URL of each root by name.
-        rate_hz: the only rate accepted.
+        rate_hz: the rate that samples are wanted at.
+        any_rate: resample sources of other rates, and apply their speed; else they are refused.
         contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
         stamps: what the store told of each of these files just before it was read.
     """
 
     roots: Mapping[str, str]
     rate_hz: int
+    any_rate: bool = False
     contents: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, storage.FileStamp] = field(default_factory=dict)
 
@@ -84,20 +90,23 @@ class SourceReader:
             at_most_samples: upper limit on what is read, for sources that follow the mixture.
 
         Returns:
-            Shape (n,), float32 in -1..1 (16-bit samples divided by 32768).
+            Shape (n,), float32 in -1..1 (16-bit samples divided by 32768), at ``rate_hz``.
 
         Raises:
             SourceError: missing, empty, not audio, truncated, silent, or of wrong rate or channels.
         """
-        return self._decode(source, self._fetch(source), at_most_samples)
+        samples, own_hz = self._decode(source, self._fetch(source), at_most_samples)
+        return _played(samples, source.speed, own_hz, self.rate_hz)[
+            : None if at_most_samples == WHOLE else at_most_samples
+        ]
 
-    def _decode(self, source: Source, data: bytes, limit: int) -> NDArray[np.float32]:
+    def _decode(self, source: Source, data: bytes, limit: int) -> tuple[NDArray[np.float32], int]:
         if not data:
             raise _unusable(source, "the file is empty (0 bytes)", "fetch it again")
-        wanted = source.length_samples if source.length_samples != WHOLE else limit
         try:
             with soundfile.SoundFile(BytesIO(data)) as file:
                 self._check_header(source, file)
+                wanted = self._wanted_samples(source, limit, file.samplerate)
                 if source.offset_samples:
                     file.seek(source.offset_samples)
                 available = file.frames - source.offset_samples
@@ -108,10 +117,20 @@ class SourceReader:
             raise _unusable(source, reason, "fetch it again, or plan without it") from error
         mono = samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, source.channel])
         self._check_samples(source, mono, count)
-        return cast(NDArray[np.float32], mono)
+        return cast(NDArray[np.float32], mono), file.samplerate
+
+    def _wanted_samples(self, source: Source, limit: int, own_hz: int) -> int:
+        """Returns how many samples to read at the file's own rate, or ``WHOLE``."""
+        if source.length_samples != WHOLE or limit == WHOLE:
+            return source.length_samples
+        return (
+            math.ceil(limit * played_ratio(source.speed, own_hz, self.rate_hz)) + 1
+            if self.any_rate
+            else limit
+        )
 
     def _check_header(self, source: Source, file: Any) -> None:
-        if file.samplerate != self.rate_hz:
+        if file.samplerate != self.rate_hz and not self.any_rate:
             reason = f"has {file.samplerate} Hz, wanted {self.rate_hz} Hz"
             raise _unusable(source, reason, "resample the corpus to the wanted rate first")
         if source.channel == MONO and file.channels != 1:
@@ -141,6 +160,17 @@ class SourceReader:
             raise _unusable(source, "holds samples that are no finite numbers", "make it again")
 
 
+def played_ratio(speed: float, own_hz: int, to_hz: int) -> Fraction:
+    """Returns how many samples at ``own_hz`` make one at ``to_hz`` when played at a speed."""
+    return Fraction(own_hz, to_hz) * Fraction(speed).limit_denominator(_FINEST_SPEED)
+
+
+def _played(samples: NDArray[np.float32], speed: float, own_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Resamples, and changes speed (pitch and tempo), by one polyphase filter."""
+    ratio = played_ratio(speed, own_hz, to_hz)
+    return cast(NDArray[np.float32], resample(samples, ratio.numerator, ratio.denominator))
+
+
 def _unusable(source: Source, reason: str, remedy: str) -> SourceError:
     return SourceError(source.name, _READ, reason, remedy)
 
@@ -159,7 +189,7 @@ def quantise_floor(samples: NDArray[Any]) -> Pcm:
     scaled *= samples.dtype.type(2.0**-16)
     np.floor(scaled, out=scaled)
     np.clip(scaled, -32768, 32767, out=scaled)
-    return scaled.astype(np.int16)
+    return np.asarray(scaled, dtype=np.int16)
 
 
 def quantise_round(samples: NDArray[Any]) -> Pcm:
@@ -172,7 +202,8 @@ def quantise_round(samples: NDArray[Any]) -> Pcm:
         Same shape, int16.
     """
     scaled = np.rint(samples * samples.dtype.type(32768.0))
-    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return np.asarray(scaled, dtype=np.int16)
 
 
 QUANTISERS = {"floor": quantise_floor, "round": quantise_round}

@@ -25,7 +25,7 @@ _FOLDER = f"{OWN_FOLDER}/ledger"
 
 def crc32c(data: Buffer) -> int:
     """Returns the CRC-32C (Castagnoli) of some bytes."""
-    return int(google_crc32c.value(bytes(data) if isinstance(data, memoryview) else data))
+    return int(google_crc32c.value(data if isinstance(data, bytes) else bytes(data)))
 
 
 @dataclass(frozen=True, slots=True)

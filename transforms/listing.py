@@ -94,6 +94,9 @@ class AudioFile:
         format: container, as libsndfile names it.
         subtype: sample encoding, as libsndfile names it.
         speaker: the talker's id, or empty.
+        text: transcript, or empty.
+        room: of an impulse response, the room it was measured in, or empty.
+        subset: the subset of a corpus that it shall go to, or empty.
     """
 
     path: str
@@ -103,6 +106,9 @@ class AudioFile:
     format: str
     subtype: str
     speaker: str = ""
+    text: str = ""
+    room: str = ""
+    subset: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -169,11 +175,23 @@ def _why_unreadable(url: str, error: Exception) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a CSV form: its name, the row's attribute, how its text is read (None: derived)."""
+    """A column of a CSV form.
+
+    Attributes:
+        name: what its header says.
+        attribute: the row's attribute that it holds.
+        parse: how its text is read; None if it is derived from others and not read.
+        optional: whether a listing may be without it; it is written only if a row holds something.
+    """
 
     name: str
     attribute: str
     parse: Callable[[str], Any] | None = str
+    optional: bool = False
+
+    def occurs_well(self, header: Sequence[str]) -> bool:
+        """Tells whether a header has the column once, or an optional one at most once."""
+        return header.count(self.name) == 1 or (self.optional and self.name not in header)
 
 
 @dataclass(frozen=True)
@@ -249,6 +267,9 @@ _AUDIO_FILES = _Form(
         _Column("format", "format"),
         _Column("subtype", "subtype"),
         _Column("speaker", "speaker"),
+        _Column("text", "text", optional=True),
+        _Column("room", "room", optional=True),
+        _Column("subset", "subset", optional=True),
     ),
 )
 
@@ -269,7 +290,10 @@ def read_noises(url: str) -> list[NoiseClip]:
 
 
 def read_audio_files(url: str) -> list[AudioFile]:
-    """Reads a listing of any audio, in the order of the file. Raises as ``read_utterances`` does."""
+    """Reads a listing of any audio, in the order of the file; text, room and subset may be missing.
+
+    Raises as ``read_utterances`` does.
+    """
     return _read(url, _AUDIO_FILES)
 
 
@@ -284,7 +308,10 @@ def noises_csv(rows: Iterable[NoiseClip]) -> bytes:
 
 
 def audio_files_csv(rows: Iterable[AudioFile]) -> bytes:
-    """Returns a listing of any audio; ``duration_s`` is the shortest text of the exact double."""
+    """Returns a listing of any audio; ``duration_s`` is the shortest text of the exact double.
+
+    The columns ``text``, ``room`` and ``subset`` are there only if a row holds something in them.
+    """
     return _csv(rows, _AUDIO_FILES)
 
 
@@ -320,15 +347,21 @@ def read_table(url: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def _csv(rows: Iterable[Row], form: _Form[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(column.name for column in form.columns)
-    names = [column.attribute for column in form.columns]
-    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    listed = list(rows)
+    columns = [
+        column
+        for column in form.columns
+        if not column.optional or any(getattr(row, column.attribute) for row in listed)
+    ]
+    writer.writerow(column.name for column in columns)
+    names = [column.attribute for column in columns]
+    writer.writerows([getattr(row, name) for name in names] for row in listed)
     return text.getvalue().encode()
 
 
 def _read(url: str, form: _Form[Row]) -> list[Row]:
     header, lines = read_table(url)
-    if missing := [column.name for column in form.read_columns if header.count(column.name) != 1]:
+    if missing := [column.name for column in form.read_columns if not column.occurs_well(header)]:
         found = ", ".join(header) or "(none)"
         raise UsageError(f"{url}: wanted one column each of {', '.join(missing)}; found the columns {found}")
     if not lines:
@@ -342,7 +375,7 @@ def _read(url: str, form: _Form[Row]) -> list[Row]:
 def _parse(
     header: list[str], lines: list[tuple[int, list[str]]], form: _Form[Row]
 ) -> tuple[list[Row], list[str]]:
-    places = [(column, header.index(column.name)) for column in form.read_columns]
+    places = [(column, header.index(column.name)) for column in form.read_columns if column.name in header]
     first_lines: dict[str, int] = {}
     rows: list[Row] = []
     problems: list[str] = []

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import json
 import math
 import os
 import re
@@ -26,7 +27,11 @@ NOISE = "noise"
 MONO = -1
 WHOLE = -1
 
-LevelKind = Literal["gain", "active_level"]
+Settings = Mapping[str, str | int | float]
+NO_SETTINGS: Settings = {}
+
+LevelKind = Literal["gain", "active_level", "target", "snr"]
+Measure = Literal["", "rms", "lufs", "active"]
 Fit = Literal["pad", "loop"]
 Mode = Literal["min", "max"]
 Format = Literal["wav", "webdataset", "tfrecord"]
@@ -38,6 +43,11 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+,=@-]*")
 LONGEST_ID = 200
 
 
+def is_noise(role: str) -> bool:
+    """Tells whether a role is noise: ``noise``, or ``noise_2`` and so on where there are several."""
+    return role == NOISE or role.startswith(f"{NOISE}_")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One signal of a mixture.
@@ -47,18 +57,26 @@ class Source:
         root: name of the corpus root its path belongs to, for instance ``librispeech``.
         path: file below that root.
         level_kind: how ``level`` is meant: ``gain`` is a linear factor; ``active_level`` is the wanted
-            active speech level in dB relative to 1, reached from ``active_power``.
+            active speech level in dB relative to 1, reached from ``active_power``; ``target`` is the
+            level in dB (or LUFS) that ``measure`` shall show; ``snr`` is by how many dB the measure
+            of ``against`` shall exceed that of this source.
         level: the level.
+        measure: for ``target`` and ``snr``: ``rms``, ``lufs``, or ``active`` (ITU-T P.56).
+        against: for ``snr``: a role, or ``speech`` for the sum of all speech.
         fit: ``pad`` decides the mixture's length and is padded with zeros at its end; ``loop``
             follows that length: cut, or repeated with cross-fades.
         channel: channel to take, from 0; ``MONO`` demands a single-channel file.
         offset_samples: first sample to read, at the source's rate.
         length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` source: as many
             as the mixture has).
+        start_samples: place of its first sample in the mixture, at the recipe's source rate.
+        speed: factor by which it is played faster (pitch and tempo).
+        rir: room impulse response below the root ``rir``, or empty.
         active_power: mean square of the recording's active speech (full scale 1), where the level
             needs it.
         speaker: the talker's id in its corpus, or empty.
         sex: ``F``, ``M`` or empty.
+        text: transcript, or empty.
     """
 
     role: str
@@ -66,13 +84,19 @@ class Source:
     path: str
     level_kind: LevelKind = "gain"
     level: float = 1.0
+    measure: Measure = ""
+    against: str = ""
     fit: Fit = "pad"
     channel: int = MONO
     offset_samples: int = 0
     length_samples: int = WHOLE
+    start_samples: int = 0
+    speed: float = 1.0
+    rir: str = ""
     active_power: float = 1.0
     speaker: str = ""
     sex: str = ""
+    text: str = ""
 
     @property
     def name(self) -> str:
@@ -90,7 +114,7 @@ class Mixture:
     @property
     def speech(self) -> tuple[Source, ...]:
         """The sources that are not noise, in order."""
-        return tuple(source for source in self.sources if source.role != NOISE)
+        return tuple(source for source in self.sources if not is_noise(source.role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +173,10 @@ class RenderOptions:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "RenderOptions":
         """Reads the fields of ``dataclasses.asdict`` after a way through JSON."""
-        return cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()})
+        own: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()
+        }
+        return cls(**own)
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -210,13 +237,19 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
         yield f"channel, offset or length of {role} is negative"
     if source.length_samples == 0:
         yield f"length of {role} is 0 samples"
+    if source.start_samples < 0 or not 0 < source.speed < math.inf:
+        yield f"start {source.start_samples} or speed {source.speed} of {role} is not possible"
+    if source.rir and not storage.is_safe_relative(source.rir):
+        yield f"room response {source.rir!r} of {role} must be relative and stay below its root"
+    if source.level_kind in ("target", "snr") and not source.measure:
+        yield f"level of {role} names no measure"
 
 
 _MIXTURE_COUNT = "mixtape.mixtures"
 _SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
 
 
-def _schema(part: Part) -> Any:
+def _schema(part: Part, settings: Settings) -> Any:
     import pyarrow as pa
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -225,7 +258,10 @@ def _schema(part: Part) -> Any:
         pa.field(field.name, kinds.get(cast(type, field.type), pa.string()))
         for field in dataclasses.fields(Source)
     ]
-    facts = dataclasses.asdict(part) | {"format": PLAN_FORMAT}
+    facts = dataclasses.asdict(part) | {
+        "format": PLAN_FORMAT,
+        "settings": json.dumps(dict(settings), sort_keys=True),
+    }
     return pa.schema(columns, metadata={f"mixtape.{key}": str(value) for key, value in facts.items()})
 
 
@@ -240,7 +276,13 @@ def _row_group(schema: Any, mixtures: Sequence[Mixture]) -> Any:
 
 
 def write_plan(
-    tree: storage.OutputTree, path: str, part: Part, mixtures: Iterable[Mixture], *, shard_size: int
+    tree: storage.OutputTree,
+    path: str,
+    part: Part,
+    mixtures: Iterable[Mixture],
+    *,
+    shard_size: int,
+    settings: Settings = NO_SETTINGS,
 ) -> int:
     """Stores a part's plan, one row group per shard, unless the same is there already.
 
@@ -252,6 +294,7 @@ def write_plan(
         part: what the mixtures make up.
         mixtures: in plan order.
         shard_size: mixtures per shard.
+        settings: what the plan decides about rendering, see ``Recipe.with_settings``.
 
     Returns:
         The number of shards.
@@ -263,7 +306,7 @@ def write_plan(
 
     rest = iter(mixtures)
     shard_count = mixture_count = 0
-    schema = _schema(part)
+    schema = _schema(part, settings)
     with (
         tree.open(path, keep_equal=True) as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
@@ -286,12 +329,14 @@ class StoredPlan:
         part: what the mixtures make up.
         shard_count: row groups.
         mixture_count: mixtures in all shards.
+        settings: what the plan decides about rendering.
     """
 
     url: str
     part: Part
     shard_count: int
     mixture_count: int
+    settings: Settings
 
     @classmethod
     def open(cls, url: str) -> "StoredPlan":
@@ -306,7 +351,8 @@ class StoredPlan:
         part = Part(*(facts[f"mixtape.{field.name}"] for field in dataclasses.fields(Part)))
         if problem := id_problem(part.corpus) or id_problem(part.subset):
             raise UsageError(f"{url}: corpus {part.corpus!r} or subset {part.subset!r} {problem}")
-        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]))
+        settings = json.loads(facts["mixtape.settings"])
+        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), settings)
 
     @property
     def shards(self) -> list[Shard]:

@@ -1,16 +1,17 @@
 """The registry of recipes: what a published corpus is called, holds, and where its files go."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from transforms.errors import UsageError
-from transforms.plan import NOISE, Part, Variant
+from transforms.plan import Part, Settings, Variant, is_noise
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
 Quantiser = Literal["floor", "round"]
-PeakRule = Literal["none", "joint"]
-Scaling = Literal["before_resampling", "after_padding"]
+PeakRule = Literal["none", "joint", "scale", "reject"]
+Scaling = Literal["before_resampling", "after_padding", "placed"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,14 @@ class RenderRules:
     """The named rules by which a recipe turns sources into samples.
 
     Attributes:
-        source_rate_hz: the only rate its sources may have.
+        source_rate_hz: the rate that mixing begins at; the only rate its sources may have, unless
+            they are ``placed``, which resamples them to it.
         scaling: where levels are applied; ``before_resampling`` keeps all arithmetic in float32,
-            ``after_padding`` goes on in float64 once the signals are resampled.
+            ``after_padding`` goes on in float64 once the signals are resampled, ``placed`` measures
+            levels and puts each source in its room and at its place, in float64.
         peak: what is done about peaks after mixing; ``none`` leaves them to the quantiser's clip,
-            ``joint`` scales mixture and sources of each length mode together.
+            ``joint`` scales mixture and sources of each length mode together, ``scale`` does so where
+            they would clip, and ``reject`` refuses a mixture that would clip.
         quantiser: how samples become 16-bit integers, see ``transforms.audio``.
     """
 
@@ -34,7 +38,7 @@ class RenderRules:
 
 def speech_roles(roles: Sequence[str]) -> tuple[str, ...]:
     """Returns all roles but the noise, in order."""
-    return tuple(role for role in roles if role != NOISE)
+    return tuple(role for role in roles if not is_noise(role))
 
 
 def all_roles(roles: Sequence[str]) -> tuple[str, ...]:
@@ -44,7 +48,7 @@ def all_roles(roles: Sequence[str]) -> tuple[str, ...]:
 
 def first_and_noise(roles: Sequence[str]) -> tuple[str, ...]:
     """Returns the first source's role and the noise."""
-    return (roles[0], NOISE)
+    return (roles[0], *filter(is_noise, roles))
 
 
 def published_wav_path(part: Part, variant: Variant, stream: str, mixture_id: str) -> str:
@@ -85,6 +89,15 @@ class Recipe:
     table_path: Callable[[Part, Variant, str, str], str] | None = published_table_path
     licences: Mapping[str, str] = field(default_factory=dict)
 
+    def with_settings(self, settings: Settings) -> "Recipe":
+        """Returns the recipe with what a plan decides about rendering: ``rate_hz`` and ``clip``."""
+        if not settings:
+            return self
+        rules = dataclasses.replace(
+            self.rules, source_rate_hz=int(settings["rate_hz"]), peak=cast(PeakRule, settings["clip"])
+        )
+        return dataclasses.replace(self, rules=rules)
+
     def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
         """Returns what is written of a mixture: its needed sources, then the mixtures asked for."""
         return self.needed_roles(roles, types) + tuple(types)
@@ -92,7 +105,7 @@ class Recipe:
     def needed_roles(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
         """Returns the roles that must be read: all speech, and noise only if a type sums it."""
         summed = {role for name in types for role in self.types[name](roles)}
-        return tuple(role for role in roles if role != NOISE or role in summed)
+        return tuple(role for role in roles if not is_noise(role) or role in summed)
 
 
 LIBRIMIX = Recipe(
@@ -116,7 +129,16 @@ WSJ0MIX = Recipe(
     licences={"wsj0": "LDC User Agreement"},
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX, WSJ0MIX)}
+MIXTURES = Recipe(
+    name="mixtures",
+    title="Mixtures of any speech and any noise",
+    rules=RenderRules(source_rate_hz=16000, scaling="placed", peak="scale", quantiser="round"),
+    types={"mix_clean": speech_roles, "mix_both": all_roles, "mix_single": first_and_noise},
+    default_rates_hz=(16000,),
+    roots=("speech", "noise", "rir"),
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX, WSJ0MIX, MIXTURES)}
 
 
 def recipe_named(name: str) -> Recipe:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transforms.audio import QUANTISERS, Pcm
 from transforms.errors import SourceError
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
+from transforms.placing import place_sources
 from transforms.recipes import Recipe
 from transforms.resampling import resample
 
@@ -19,6 +20,7 @@ ReadSource = Callable[[Source, int], NDArray[np.float32]]
 
 CROSS_FADE_SAMPLES = 8001
 JOINT_PEAK = 0.9
+HIGHEST_SAMPLE = 32767 / 32768
 SNR_EPSILON = 1e-10
 _SNR_DECIMALS = 6
 
@@ -69,28 +71,58 @@ def render_mixture(
     """
     rules = recipe.rules
     by_role = {source.role: source for source in mixture.sources}
-    signals = read_sources(mixture, recipe, options.types, read)
+    responses = read_responses(mixture, read)
+    recordings = read_sources(mixture, recipe, options.types, read=read, responses=responses)
+    references: Mapping[str, Samples] = {}
+    signals: Mapping[str, Samples] = recordings
     if rules.scaling == "before_resampling":
-        signals = {role: levelled(signal, by_role[role]) for role, signal in signals.items()}
+        signals = {role: levelled(signal, by_role[role]) for role, signal in recordings.items()}
+    elif rules.scaling == "placed":
+        placed = place_sources(mixture, recordings, responses, rate_hz=rules.source_rate_hz)
+        signals, references = placed.signals, placed.references
     variants: list[RenderedVariant] = []
     for rate_hz in options.rates_hz:
-        resampled = {
-            role: resample(signal, rules.source_rate_hz, rate_hz) for role, signal in signals.items()
-        }
+        resampled = _resampled(signals, rules.source_rate_hz, rate_hz)
         bounds = _Bounds(min(map(len, resampled.values())), max(map(len, resampled.values())))
         if rules.scaling == "after_padding":
             resampled = {
                 role: levelled(padded(signal.astype(np.float64), bounds.max), by_role[role])
                 for role, signal in resampled.items()
             }
-        variants += _render_rate(resampled, bounds, rate_hz, recipe=recipe, options=options)
+        dry = _resampled(references, rules.source_rate_hz, rate_hz)
+        variants += _render_rate(resampled, dry, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
     return RenderedMixture(mixture, tuple(variants))
 
 
+def _resampled(signals: Mapping[str, Samples], from_hz: int, to_hz: int) -> dict[str, Samples]:
+    return {role: resample(signal, from_hz, to_hz) for role, signal in signals.items()}
+
+
+def read_responses(mixture: Mixture, read: ReadSource) -> dict[str, NDArray[np.float32]]:
+    """Reads the room responses that a mixture's sources name, by role. Raises SourceError."""
+    return {
+        source.role: read(Source(source.role, "rir", source.rir, channel=0), WHOLE)
+        for source in mixture.sources
+        if source.rir
+    }
+
+
 def read_sources(
-    mixture: Mixture, recipe: Recipe, types: Sequence[str], read: ReadSource
+    mixture: Mixture,
+    recipe: Recipe,
+    types: Sequence[str],
+    *,
+    read: ReadSource,
+    responses: Mapping[str, NDArray[np.float32]],
 ) -> dict[str, Samples]:
     """Reads the sources that the mixture types need; those that loop become as long as the others.
+
+    Args:
+        mixture: names the sources.
+        recipe: tells which sources the types need.
+        types: mixture types asked for.
+        read: decodes a source.
+        responses: room responses, which lengthen their sources, by role.
 
     Returns:
         By role, shape (n,): float32; float64 for a source that had to be extended.
@@ -103,7 +135,11 @@ def read_sources(
     signals: dict[str, Samples] = {
         source.role: read(source, WHOLE) for source in sources if source.fit == "pad"
     }
-    longest = max(map(len, signals.values()))
+    longest = max(
+        source.start_samples + len(signals[source.role]) + len(responses.get(source.role, (0,))) - 1
+        for source in sources
+        if source.fit == "pad"
+    )
     for source in sources:
         if source.fit == "loop":
             signals[source.role] = loop_to(read(source, longest), longest, source.name)
@@ -166,11 +202,17 @@ class _Bounds:
 
 
 def _render_rate(
-    signals: Mapping[str, Samples], bounds: _Bounds, rate_hz: int, *, recipe: Recipe, options: RenderOptions
+    signals: Mapping[str, Samples],
+    references: Mapping[str, Samples],
+    bounds: _Bounds,
+    *,
+    rate_hz: int,
+    recipe: Recipe,
+    options: RenderOptions,
 ) -> list[RenderedVariant]:
     """Mixes once and makes every length mode out of that."""
     members = {name: recipe.types[name](tuple(signals)) for name in options.types}
-    streams = {**signals, **mix_down(signals, members, bounds.max)}
+    streams = {**signals, **references, **mix_down(signals, members, bounds.max)}
     quantised = _quantised_modes(streams, bounds, recipe, options.modes)
     lengths = sorted({bounds.of(mode) for mode in options.modes})
     energies = cross_energies(signals, lengths)
@@ -188,17 +230,38 @@ def _render_rate(
 def _quantised_modes(
     streams: Mapping[str, Samples], bounds: _Bounds, recipe: Recipe, modes: Sequence[Mode]
 ) -> dict[Mode, dict[str, Pcm]]:
-    """Applies the peak rule and quantises; without a peak rule, one mode is cut from the other."""
+    """Applies the peak rule and quantises; unless each mode has its own peak, one is cut from the other."""
     quantise = QUANTISERS[recipe.rules.quantiser]
-    if recipe.rules.peak == "none":
-        whole = {name: padded(quantise(stream), bounds.max) for name, stream in streams.items()}
-        return {mode: {name: pcm[: bounds.of(mode)] for name, pcm in whole.items()} for mode in modes}
-    quantised = {}
-    for mode in modes:
-        cut = {name: stream[: bounds.of(mode)] for name, stream in streams.items()}
-        divisor = joint_divisor(list(cut.values()))
-        quantised[mode] = {name: quantise(stream / divisor) for name, stream in cut.items()}
-    return quantised
+    if recipe.rules.peak == "joint":
+        quantised = {}
+        for mode in modes:
+            cut = {name: stream[: bounds.of(mode)] for name, stream in streams.items()}
+            divisor = joint_divisor(list(cut.values()))
+            quantised[mode] = {name: quantise(stream / divisor) for name, stream in cut.items()}
+        return quantised
+    if recipe.rules.peak != "none":
+        streams = unclipped(streams, reject=recipe.rules.peak == "reject")
+    whole = {name: padded(quantise(stream), bounds.max) for name, stream in streams.items()}
+    return {mode: {name: pcm[: bounds.of(mode)] for name, pcm in whole.items()} for mode in modes}
+
+
+def unclipped(streams: Mapping[str, Samples], *, reject: bool) -> Mapping[str, Samples]:
+    """Scales all streams together where one of them would clip, or refuses them.
+
+    Raises:
+        SourceError: one would clip, and ``reject`` is set.
+    """
+    peak, loudest = max((_peak(stream), name) for name, stream in streams.items())
+    if peak <= HIGHEST_SAMPLE:
+        return streams
+    if reject:
+        reason = f"would clip: its peak is {peak:.3f} of full scale"
+        raise SourceError(loudest, "mix", reason, "plan lower levels, or let clipping mixtures be scaled")
+    return {name: stream * (HIGHEST_SAMPLE / peak) for name, stream in streams.items()}
+
+
+def _peak(samples: Samples) -> float:
+    return float(np.abs(samples).max(initial=0.0))
 
 
 def joint_divisor(streams: Sequence[Samples]) -> float:
@@ -207,8 +270,7 @@ def joint_divisor(streams: Sequence[Samples]) -> float:
     max(1, peak) / 0.9, the rule of wsj0-mix: streams that peak below 1 are lowered to 0.9 of
     themselves.
     """
-    peaks = (float(np.abs(stream).max(initial=0.0)) for stream in streams)
-    return max(1.0, *peaks) / JOINT_PEAK
+    return max(1.0, *map(_peak, streams)) / JOINT_PEAK
 
 
 def padded(samples: Samples, length: int) -> Samples:

@@ -270,7 +270,7 @@ class _Renderer:
             modes=job.options.modes[:1],
             types=(max(job.options.types, key=lambda name: len(recipe.types[name](("s1", "s2", NOISE)))),),
         )
-        return cls(recipe, options, SourceReader(job.roots, recipe.rules.source_rate_hz))
+        return cls(recipe, options, job.reader())
 
     def render(self, mixture: Mixture) -> RenderedVariant:
         """Renders a mixture. Raises SourceError."""

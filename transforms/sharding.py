@@ -17,7 +17,7 @@ from transforms import storage
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
-from transforms.plan import Mixture, Part, RenderOptions, Shard, StoredPlan, write_plan
+from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
 from transforms.rendering import RenderedMixture, render_mixture
@@ -40,6 +40,7 @@ class RenderJob:
         recipe: name of the recipe.
         roots: URL of every corpus root by name.
         options: what to make.
+        settings: what the plans decide about rendering.
         force: render shards even when their ledger says that nothing changed.
         progress: local file to which one byte per finished item is appended, or empty.
         launcher_pid: local process without which workers stop at the next item, or 0.
@@ -49,6 +50,7 @@ class RenderJob:
     recipe: str
     roots: Mapping[str, str]
     options: RenderOptions
+    settings: Settings = field(default_factory=dict)
     force: bool = False
     progress: str = ""
     launcher_pid: int = 0
@@ -61,7 +63,12 @@ class RenderJob:
     @property
     def rules(self) -> Recipe:
         """The recipe."""
-        return recipe_named(self.recipe)
+        return recipe_named(self.recipe).with_settings(self.settings)
+
+    def reader(self) -> SourceReader:
+        """Returns a reader of the sources, as the recipe wants them read."""
+        rules = self.rules.rules
+        return SourceReader(self.roots, rules.source_rate_hz, any_rate=rules.scaling == "placed")
 
     def stored_plan(self, part_name: str) -> StoredPlan:
         """Opens the plan of a part that this output holds. Raises StorageError or UsageError."""
@@ -101,7 +108,7 @@ def store_plan(job: RenderJob, part: Part, mixtures: Iterable[Mixture]) -> Store
         StorageError: it cannot be written.
     """
     path = plan_path(part.name)
-    write_plan(job.tree, path, part, mixtures, shard_size=job.options.shard_size)
+    write_plan(job.tree, path, part, mixtures, shard_size=job.options.shard_size, settings=job.settings)
     return StoredPlan.open(job.tree.url(path))
 
 
@@ -169,7 +176,7 @@ def _files_stand(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
 
 def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
     """Compares the sources with the ledger: by stamp where it is known, else by content."""
-    reader = _reader(job)
+    reader = job.reader()
     known = _read_stamps(job.tree, shard)
     stamps: dict[str, FileStamp] = {}
     for name, content in old.sources.items():
@@ -205,10 +212,6 @@ def _write_stamps(tree: OutputTree, shard: Shard, stamps: Mapping[str, FileStamp
     tree.write(stamps_path(shard.name), json.dumps(fields, indent=0).encode())
 
 
-def _reader(job: RenderJob) -> SourceReader:
-    return SourceReader(job.roots, job.rules.rules.source_rate_hz)
-
-
 @dataclass
 class _ShardOutcome:
     items: list[ItemRecord] = field(default_factory=list)
@@ -226,7 +229,7 @@ def render_shard(job: RenderJob, shard: Shard) -> ShardResult:
     tree.remove(summary_path(shard.part.name))
     tree.remove(ledgers.ledger_path(shard.name))
     mixtures = job.stored_plan(shard.part.name).read_shard(shard.index)
-    reader = _reader(job)
+    reader = job.reader()
     sinks = sinks_for(tree, job.rules, job.options)
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(sink.open_shard(shard)) for sink in sinks]

@@ -7,7 +7,7 @@ from typing import Any
 
 from transforms.audio import WAV_HEADER_BYTES
 from transforms.ledger import ItemRecord, ShardLedger
-from transforms.plan import Mixture
+from transforms.plan import Mixture, Source
 from transforms.recipes import Recipe
 
 
@@ -48,7 +48,8 @@ class PartStatistics:
         bytes_of: bytes written by format.
         items: items counted.
         speakers: distinct talkers.
-        histograms: ``length_s <mode>``, ``gain_db <role>``, ``snr_db <type> <role>``.
+        histograms: ``length_s <mode>``; ``gain_db <role>`` or, where levels are planned otherwise,
+            ``level_db <role>``; ``snr_db <type> <role>``.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -83,9 +84,10 @@ class PartStatistics:
 
     def _add_item(self, item: ItemRecord, mixture: Mixture, recipe: Recipe, formats: Sequence[str]) -> None:
         self.items += 1
+        rendered = {stream for record in item.variants for stream in record.crc32c}
         for source in mixture.sources:
-            if source.level > 0:
-                self._count(f"gain_db {source.role}", 1.0, 20 * math.log10(source.level))
+            if source.role in rendered:
+                self._count_level(source)
         self.speakers = _merged(self.speakers, (source.speaker for source in mixture.speech))
         for record in item.variants:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
@@ -95,6 +97,13 @@ class PartStatistics:
                 size = len(record.crc32c) * (WAV_HEADER_BYTES + 2 * record.samples)
                 self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + size
         self._count_once(item, recipe)
+
+    def _count_level(self, source: Source) -> None:
+        """Counts a gain in dB; a silenced source has none. Other levels are in dB already."""
+        if source.level_kind != "gain":
+            self._count(f"level_db {source.role}", 1.0, source.level)
+        elif source.level != 0:
+            self._count(f"gain_db {source.role}", 1.0, 20 * math.log10(abs(source.level)))
 
     def _count_once(self, item: ItemRecord, recipe: Recipe) -> None:
         """Counts what does not depend on the rate, from the first variant of each mode."""

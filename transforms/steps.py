@@ -47,13 +47,14 @@ class RenderShards(beam.PTransform[beam.PCollection[Shard], beam.PCollection[Sha
 
     def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[ShardResult]:
         """Adds the steps."""
-        return (
+        rendered: beam.PCollection[ShardResult] = (
             shards
             | "Spread" >> beam.Reshuffle()
             # Shard, on whichever worker is free
             | "Process" >> beam.ParDo(_ProcessShard(self.job)).with_output_types(ShardResult)
             # ShardResult
         )
+        return rendered
 
 
 def _finish_part(part_name: str, job: RenderJob) -> PartSummary:
@@ -76,7 +77,7 @@ class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollectio
 
     def expand(self, results: beam.PCollection[ShardResult]) -> beam.PCollection[PartSummary]:
         """Adds the steps."""
-        return (
+        finished: beam.PCollection[PartSummary] = (
             results
             | "NamePart" >> beam.Map(lambda result: (result.part, 1)).with_output_types(tuple[str, int])
             # (part name, 1)
@@ -87,6 +88,7 @@ class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollectio
             | "Finish" >> beam.Map(_finish_part, job=self.job)
             # PartSummary
         )
+        return finished
 
 
 def _count_checks(result: CheckResult) -> CheckResult:
@@ -114,7 +116,7 @@ class VerifyShards(beam.PTransform[beam.PCollection[ShardCheck], beam.PCollectio
 
     def expand(self, checks: beam.PCollection[ShardCheck]) -> beam.PCollection[Mismatch]:
         """Adds the steps."""
-        return (
+        mismatches: beam.PCollection[Mismatch] = (
             checks
             | "Spread" >> beam.Reshuffle()
             # ShardCheck, on whichever worker is free
@@ -124,3 +126,4 @@ class VerifyShards(beam.PTransform[beam.PCollection[ShardCheck], beam.PCollectio
             | "Mismatches" >> beam.FlatMap(lambda result: result.mismatches).with_output_types(Mismatch)
             # Mismatch
         )
+        return mismatches

@@ -8,7 +8,7 @@ import google_crc32c
 import soundfile
 
 from transforms import ledger as ledgers
-from transforms.audio import SourceReader, decode_pcm
+from transforms.audio import decode_pcm
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import ItemRecord, ShardLedger
 from transforms.plan import Mixture, RenderOptions, Shard, Variant
@@ -128,7 +128,7 @@ def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemReco
     if mixture is None:
         yield Mismatch(record.id, "plan", "the stored plan does not hold it; render again")
         return
-    reader = SourceReader(job.roots, job.rules.rules.source_rate_hz)
+    reader = job.reader()
     try:
         again = render_mixture(mixture, job.rules, _options_of(job, record), reader.read)
     except SourceError as error:

@@ -5,7 +5,7 @@ import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,10 +18,6 @@ from transforms.plan import (
     FORMATS,
     LONGEST_ID,
     MODES,
-    MONO,
-    WHOLE,
-    Fit,
-    LevelKind,
     Mixture,
     Part,
     RenderOptions,
@@ -39,19 +35,17 @@ PART = Part("librimix", "Libri2Mix", "train-100")
 ROOTS = ("librispeech", "wham")
 SPEECH = Source("s1", "librispeech", "a/1.flac")
 NOISE = Source("noise", "wham", "tr/n.wav", fit="loop")
-EVERYTHING = Source(
-    role="s3",
-    root="wham",
-    path="tr/ü ñ 漢.wav",
-    level_kind="gain",
-    level=0.1 + 0.2,
-    fit="loop",
-    channel=1,
-    offset_samples=17,
-    length_samples=1 << 40,
-    speaker="1034",
-    sex="F",
-)
+
+
+SOURCE_FIELDS = [field.name for field in dataclasses.fields(Source)]
+
+
+def unusual(kind: Any) -> Any:
+    """A value of a field's type that is not its default."""
+    return {str: "tr/ü ñ 漢.wav", int: 1 << 40, float: 0.1 + 0.2}.get(kind) or get_args(kind)[-1]
+
+
+EVERYTHING = Source(**{field.name: unusual(field.type) for field in dataclasses.fields(Source)})
 
 
 def mixture(number: int) -> Mixture:
@@ -117,7 +111,9 @@ def test_good_ids(good: str) -> None:
     assert id_problem(good) is None
 
 
-@pytest.mark.parametrize("bad", ["", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a..b", "ä", "a\n", "a\0", "a:b", "~"])
+@pytest.mark.parametrize(
+    "bad", ["", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a..b", "ä", "a\n", "a\0", "a:b", "~"]
+)
 def test_ids_that_cannot_name_files(bad: str) -> None:
     problem = id_problem(bad)
     assert problem is not None
@@ -130,7 +126,7 @@ def test_ids_that_are_too_long() -> None:
 
 def test_good_mixtures_have_no_problems() -> None:
     assert mixture_problems(mixture(1), ROOTS) == []
-    assert mixture_problems(Mixture("a", (EVERYTHING, SPEECH)), iter(ROOTS)) == []
+    assert mixture_problems(Mixture("a", (NOISE, SPEECH)), iter(ROOTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -151,7 +147,10 @@ def test_good_mixtures_have_no_problems() -> None:
         ({"fit": "loop"}, "no source decides the length (fit 'pad')"),
         ({"role": "noise"}, "roles ['noise', 'noise'] are not all different"),
         *(
-            ({"role": role}, f"role {role!r} may hold small letters, digits and _ only, and begins with a letter")
+            (
+                {"role": role},
+                f"role {role!r} may hold small letters, digits and _ only, and begins with a letter",
+            )
             for role in ("../../x", "", "S1", "a/b", "1s", "s1\n")
         ),
     ],
@@ -184,10 +183,15 @@ def test_a_mixture_of_nothing_is_refused() -> None:
 
 def test_every_field_comes_back(any_tree: OutputTree) -> None:
     planned = [Mixture("m1", (SPEECH, EVERYTHING, NOISE)), Mixture("m2", (SPEECH,))]
+    assert all(getattr(EVERYTHING, name) != getattr(SPEECH, name) for name in SOURCE_FIELDS)
     plan = stored(any_tree, planned)
     assert (plan.part, plan.shard_count, plan.mixture_count) == (PART, 1, 2)
     assert list(plan.read_all()) == planned
-    assert {type(value) for value in dataclasses.astuple(plan.read_shard(0)[0].sources[0])} == {str, int, float}
+    assert {type(value) for value in dataclasses.astuple(plan.read_shard(0)[0].sources[0])} == {
+        str,
+        int,
+        float,
+    }
 
 
 def test_one_row_group_per_shard(tree: OutputTree) -> None:
@@ -198,6 +202,15 @@ def test_one_row_group_per_shard(tree: OutputTree) -> None:
     assert list(plan.read_all()) == planned
     assert plan.read_ids() == {f"m{number}" for number in range(8)}
     assert pq.ParquetFile(plan.url).metadata.num_row_groups == 3
+
+
+def test_settings_come_back_and_change_the_bytes(tree: OutputTree) -> None:
+    settings = {"peak": "joint", "rate_hz": 16000, "level_db": -26.5}
+    write_plan(tree, "a.parquet", PART, [mixture(1)], shard_size=3, settings=settings)
+    write_plan(tree, "b.parquet", PART, [mixture(1)], shard_size=3)
+    assert StoredPlan.open(tree.url("a.parquet")).settings == settings
+    assert StoredPlan.open(tree.url("b.parquet")).settings == {}
+    assert tree.read("a.parquet") != tree.read("b.parquet")
 
 
 @pytest.mark.parametrize(("count", "size", "shards"), [(0, 3, 0), (1, 3, 1), (3, 3, 1), (4, 3, 2), (5, 1, 5)])
@@ -268,20 +281,14 @@ def test_a_plan_that_fails_half_way_leaves_the_old_one(tree: OutputTree) -> None
 
 
 _words = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
-_sources = st.builds(
-    Source,
-    role=_words,
-    root=_words,
-    path=_words,
-    level_kind=st.sampled_from(get_args(LevelKind)),
-    level=st.floats(allow_nan=False),
-    fit=st.sampled_from(get_args(Fit)),
-    channel=st.integers(MONO, 7),
-    offset_samples=st.integers(0, 2**62),
-    length_samples=st.integers(WHOLE, 2**62),
-    speaker=_words,
-    sex=st.sampled_from(["F", "M", ""]),
-)
+
+
+def _values(kind: Any) -> st.SearchStrategy[Any]:
+    known = {str: _words, int: st.integers(-(2**63), 2**63 - 1), float: st.floats(allow_nan=False)}
+    return known[kind] if kind in known else st.sampled_from(get_args(kind))
+
+
+_sources = st.builds(Source, **{field.name: _values(field.type) for field in dataclasses.fields(Source)})
 _mixtures = st.lists(
     st.builds(Mixture, _words, st.lists(_sources, min_size=1, max_size=4).map(tuple)),
     max_size=12,
@@ -328,7 +335,14 @@ def parquet(path: Path, **metadata: str) -> str:
     return str(path)
 
 
-FACTS = {"recipe": "librimix", "corpus": "Libri2Mix", "subset": "dev", "format": "1", "mixtures": "1"}
+FACTS = {
+    "recipe": "librimix",
+    "corpus": "Libri2Mix",
+    "subset": "dev",
+    "format": "1",
+    "mixtures": "1",
+    "settings": "{}",
+}
 
 
 def test_other_parquet_files_are_no_plans(tmp_path: Path) -> None:
@@ -356,7 +370,8 @@ def test_a_plan_without_its_columns_is_damaged(tmp_path: Path) -> None:
 def test_a_plan_with_damaged_rows_is_named(tree: OutputTree) -> None:
     plan = stored(tree, [mixture(number) for number in range(300)], shard_size=300)
     data = bytearray(tree.read("plan.parquet"))
-    data[4 : len(data) // 2] = bytes(len(data) // 2 - 4)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    data[4:footer] = bytes(footer - 4)
     tree.write("plan.parquet", data)
     with pytest.raises(StorageError, match=r"plan\.parquet: is damaged"):
         plan.read_shard(0)

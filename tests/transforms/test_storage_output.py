@@ -56,20 +56,24 @@ def test_a_file_is_replaced_when_its_block_ends(tree: OutputTree) -> None:
     assert tree.read("a.tar") == b"newer"
 
 
+def write_and_raise(tree: OutputTree, data: bytes, error: BaseException) -> None:
+    with tree.open("a.tar") as file:
+        file.write(data)
+        raise error
+
+
 @pytest.mark.parametrize("error", [ValueError("boom"), KeyboardInterrupt(), SourceError("a", "b", "c", "d")])
 def test_an_exception_leaves_nothing_and_stays_what_it_is(tree: OutputTree, error: BaseException) -> None:
-    with pytest.raises(type(error)) as caught, tree.open("a.tar") as file:
-        file.write(bytes(3 << 20))
-        raise error
+    with pytest.raises(type(error)) as caught:
+        write_and_raise(tree, bytes(3 << 20), error)
     assert caught.value is error
     assert files_in(tree) == []
 
 
 def test_an_exception_leaves_the_file_that_was_there(tree: OutputTree) -> None:
     tree.write("a.tar", b"old")
-    with pytest.raises(ValueError, match="boom"), tree.open("a.tar") as file:
-        file.write(b"new")
-        raise ValueError("boom")
+    with pytest.raises(ValueError, match="boom"):
+        write_and_raise(tree, b"new", ValueError("boom"))
     assert tree.read("a.tar") == b"old"
 
 
@@ -350,8 +354,7 @@ def test_a_full_disk_is_named_and_left_clean(tiny_disk: Path) -> None:
     with pytest.raises(StorageError, match=FULL), tree.open("large") as file:
         file.write(bytes(100_000))
     with pytest.raises(StorageError, match=FULL), tree.open("large") as file:
-        for _ in range(3):
-            file.write(bytes(1 << 20))
+        file.write(bytes(3 << 20))
     assert files_in(tree) == ["small"]
     tree.write("other", bytes(20_000))
     assert tree.size("other") == 20_000

@@ -92,13 +92,14 @@ class MeasureGains(beam.PTransform[beam.PCollection[PlanRow], beam.PCollection[G
 
     def expand(self, rows: beam.PCollection[PlanRow]) -> beam.PCollection[GainRow]:
         """Adds the steps."""
-        return (
+        measured: beam.PCollection[GainRow] = (
             rows
             | "Spread" >> beam.Reshuffle()
             # PlanRow, on whichever worker is free
             | "Measure" >> beam.ParDo(_Measure(self.roots)).with_output_types(GainRow)
             # GainRow
         )
+        return measured
 
 
 @dataclasses.dataclass
@@ -122,7 +123,7 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
         # (listing name, GainRow)
         all_listings = rows.pipeline | "AllListings" >> beam.Create([(name, None) for name in self.listings])
         # (listing name, None)
-        return (
+        written: beam.PCollection[None] = (
             (named, all_listings)
             | "Merge" >> beam.Flatten()
             | "AwaitAll" >> beam.GroupByKey()
@@ -130,6 +131,7 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
             | "WritePlan" >> beam.MapTuple(self._write)
             # None
         )
+        return written
 
     def _write(self, listing: str, rows: Iterable[GainRow | None]) -> None:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.number)

@@ -1,8 +1,6 @@
 """The tables that published corpora carry beside their WAV files: paths, lengths, SNRs."""
 
 import contextlib
-import csv
-import io
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Literal
@@ -10,6 +8,7 @@ from typing import BinaryIO, Literal
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
 from transforms.plan import Part, RenderOptions
 from transforms.recipes import Recipe
+from transforms.rejects import csv_bytes
 from transforms.sinks.base import PartWriter
 from transforms.storage import OutputTree
 
@@ -32,12 +31,6 @@ def table_columns(kind: TableKind, members: Sequence[str]) -> list[str]:
     if kind == "metrics":
         return ["mixture_ID", *(f"{stem}_SNR" for stem in stems)]
     return ["mixture_ID", "mixture_path", *(f"{stem}_path" for stem in stems), "length"]
-
-
-def _csv_line(row: Sequence[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(row)
-    return line.getvalue().encode()
 
 
 class TablesWriter(PartWriter):
@@ -76,11 +69,11 @@ class TablesWriter(PartWriter):
             if path not in self._files:
                 self._begin(path, table_columns(kind, members))
             row = self._row(kind, item.id, record, path, (mix_type, *members))
-            self._files[path].write(_csv_line(row))
+            self._files[path].write(csv_bytes([row]))
 
     def _begin(self, path: str, columns: Sequence[str]) -> None:
         self._files[path] = self._open.enter_context(self._tree.open(path))
-        self._files[path].write(_csv_line(columns))
+        self._files[path].write(csv_bytes([columns]))
 
     def _row(
         self, kind: TableKind, item_id: str, record: VariantRecord, table: str, streams: Sequence[str]

@@ -1,0 +1,74 @@
+"""Whole commands in this process, and small corpora to run them on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines import cli
+from tests import trees
+from tests.conftest import TinyCorpora
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        status: exit status.
+        out: what it printed.
+        err: what it complained of.
+    """
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def problems(self) -> list[str]:
+        """The complaints, one per line, each of which must say whose it is."""
+        lines = self.err.splitlines()
+        assert all(line.startswith("mixtape: ") for line in lines), self.err
+        return [line.removeprefix("mixtape: ") for line in lines]
+
+
+Mixtape = Callable[..., Outcome]
+
+
+@pytest.fixture
+def mixtape(capfd: pytest.CaptureFixture[str]) -> Mixtape:
+    """Returns ``mixtape(*words, workers=1)``: runs a command line; a stack trace is a failure.
+
+    Words may be paths. With ``workers=None`` nothing is said of workers.
+    """
+
+    def run(*words: str | Path, workers: int | None = 1) -> Outcome:
+        more = [] if workers is None else ["--workers", str(workers)]
+        capfd.readouterr()
+        try:
+            status = cli.main([*map(str, words), *more])
+        except SystemExit as error:
+            assert isinstance(error.code, int)
+            status = error.code
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err + said.out
+        return Outcome(status, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> trees.Corpus:
+    """Five mixtures of six utterances and three noises, all shorter than 0.1 s."""
+    return trees.make_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture(scope="session")
+def build_flags(tiny_corpora: TinyCorpora) -> list[str]:
+    """The command line, output apart, that builds 12 mixtures in 3 subsets from the tiny corpora."""
+    return [
+        *("build", "librimix", "--librispeech", str(tiny_corpora.librispeech)),
+        *("--wham", str(tiny_corpora.wham), "--round-to", "1", "--dev-test-size", "4"),
+        *("--rates", "8000", "--modes", "min", "--shard-size", "2"),
+    ]

@@ -1,0 +1,222 @@
+"""Totals and distributions against counting by hand."""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.ledger import ItemRecord, ShardLedger, VariantRecord, WrittenFile
+from transforms.plan import Mixture, Mode, Source, Variant
+from transforms.recipes import LIBRIMIX
+from transforms.statistics import Histogram, PartStatistics
+
+STREAMS = ("s1", "s2", "noise", "mix_clean", "mix_both")
+
+
+def mixture(name: str, *gains: float, speakers: tuple[str, str] = ("103", "26")) -> Mixture:
+    return Mixture(
+        name,
+        (
+            Source("s1", "librispeech", "1.flac", level=gains[0], speaker=speakers[0]),
+            Source("s2", "librispeech", "2.flac", level=gains[1], speaker=speakers[1]),
+            Source("noise", "wham", "n.wav", level=gains[2], fit="loop", speaker=""),
+        ),
+    )
+
+
+def variant(rate_hz: int, mode: Mode, samples: int) -> VariantRecord:
+    snr_db = {"mix_clean": (0.5, -0.5), "mix_both": (-1.5, -2.25, 7.0)}
+    return VariantRecord(Variant(rate_hz, mode), samples, dict.fromkeys(STREAMS, 0), snr_db)
+
+
+def item(name: str, shortest: int, longest: int) -> ItemRecord:
+    """An item at two rates; lengths at 8 kHz."""
+    return ItemRecord(
+        name,
+        (
+            variant(8000, "min", shortest),
+            variant(8000, "max", longest),
+            variant(16000, "min", 2 * shortest),
+            variant(16000, "max", 2 * longest),
+        ),
+    )
+
+
+def counted(
+    *shards: ShardLedger, mixtures: list[Mixture], formats: tuple[str, ...] = ("wav",)
+) -> PartStatistics:
+    statistics = PartStatistics()
+    for shard in shards:
+        statistics.add(shard, mixtures, recipe=LIBRIMIX, formats=formats)
+    return statistics
+
+
+TWO = [mixture("a", 1.0, 0.5, 2.0), mixture("b", 0.1, 0.0, 1e-7, speakers=("26", "1034"))]
+LEDGERS = (
+    ShardLedger("x-0", "f", items=(item("a", 8000, 12_000),)),
+    ShardLedger("x-1", "f", items=(item("b", 4000, 4000),)),
+)
+
+# --- histograms --------------------------------------------------------------------------------
+
+
+def test_bins_begin_at_multiples_of_their_width() -> None:
+    histogram = Histogram("s", 0.5)
+    for value in (0, 0.49, 0.5, 0.99, 1.0, -0.01, -0.5, 7.25):
+        histogram.add(value)
+    assert histogram.counts == {0: 2, 1: 2, 2: 1, -1: 2, 14: 1}
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_values_without_a_bin_are_left_out(value: float) -> None:
+    histogram = Histogram("dB", 1.0)
+    histogram.add(value)
+    assert histogram.counts == {}
+    assert histogram.bars() == ([], [])
+
+
+def test_bars_run_from_the_lowest_to_the_highest_bin() -> None:
+    assert Histogram("dB", 0.5, {3: 2, -1: 5}).bars() == ([-0.5, 0.0, 0.5, 1.0, 1.5], [5, 0, 0, 0, 2])
+
+
+@given(st.lists(st.floats(-50, 50)), st.sampled_from([0.25, 0.5, 1.0, 3.0]))
+def test_every_value_is_in_its_bar(values: list[float], width: float) -> None:
+    histogram = Histogram("dB", width)
+    for value in values:
+        histogram.add(value)
+    edges, counts = histogram.bars()
+    assert sum(counts) == len(values)
+    for edge, count in zip(edges, counts, strict=True):
+        assert count == sum(edge <= value < edge + width for value in values)
+
+
+# --- totals ------------------------------------------------------------------------------------
+
+
+def test_items_and_speakers() -> None:
+    statistics = counted(*LEDGERS, mixtures=TWO)
+    assert statistics.items == 2
+    assert statistics.speakers == ["103", "1034", "26"]
+
+
+def test_playing_time_of_every_variant() -> None:
+    assert counted(*LEDGERS, mixtures=TWO).seconds == {
+        "8000/min": 1.5,
+        "8000/max": 2.0,
+        "16000/min": 1.5,
+        "16000/max": 2.0,
+    }
+
+
+def test_bytes_of_wav_files() -> None:
+    files = [5 * (44 + 2 * samples) for samples in (8000, 12_000, 16_000, 24_000, 4000, 4000, 8000, 8000)]
+    assert counted(*LEDGERS, mixtures=TWO).bytes_of == {"wav": sum(files)}
+    assert counted(*LEDGERS, mixtures=TWO, formats=("tfrecord",)).bytes_of == {}
+
+
+def test_bytes_of_shard_files() -> None:
+    files = (
+        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.tar", 1000, 0),
+        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.idx", 30, 0),
+        WrittenFile("Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/x.tfrecord-00000-of-00001", 500, 0),
+    )
+    ledger = ShardLedger("x-0", "f", files=files)
+    statistics = counted(ledger, ledger, mixtures=[], formats=("webdataset", "tfrecord"))
+    assert statistics.bytes_of == {"webdataset": 2060, "tfrecord": 1000}
+
+
+def test_lengths_are_counted_once_per_mode() -> None:
+    histograms = counted(*LEDGERS, mixtures=TWO).histograms
+    assert histograms["length_s min"] == Histogram("s", 0.5, {2: 1, 1: 1})
+    assert histograms["length_s max"] == Histogram("s", 0.5, {3: 1, 1: 1})
+
+
+def test_gains_are_in_db_and_silence_has_none() -> None:
+    histograms = counted(*LEDGERS, mixtures=TWO).histograms
+    assert histograms["gain_db s1"] == Histogram("dB", 1.0, {0: 1, -20: 1})
+    assert histograms["gain_db s2"] == Histogram("dB", 1.0, {-7: 1})
+    assert histograms["gain_db noise"] == Histogram("dB", 1.0, {6: 1, -140: 1})
+
+
+def test_a_turned_signal_has_the_gain_of_its_size() -> None:
+    turned = [mixture("a", -0.5, 1.0, 1.0)]
+    assert counted(LEDGERS[0], mixtures=turned).histograms["gain_db s1"].counts == {-7: 1}
+
+
+def test_levels_that_are_no_gains_are_counted_as_they_are() -> None:
+    sources = tuple(
+        dataclasses.replace(source, level_kind="active_level", level=-2.5) for source in TWO[0].sources
+    )
+    histograms = counted(LEDGERS[0], mixtures=[Mixture("a", sources)]).histograms
+    assert histograms["level_db s1"] == Histogram("dB", 1.0, {-3: 1})
+    assert not any(name.startswith("gain_db") for name in histograms)
+
+
+def test_sources_that_were_not_rendered_are_not_counted() -> None:
+    record = VariantRecord(
+        Variant(8000, "min"), 80, {"s1": 0, "s2": 0, "mix_clean": 0}, {"mix_clean": (1, 2)}
+    )
+    ledger = ShardLedger("x-0", "f", items=(ItemRecord("a", (record,)),))
+    assert set(counted(ledger, mixtures=TWO).histograms) == {
+        "length_s min",
+        "gain_db s1",
+        "gain_db s2",
+        "snr_db mix_clean s1",
+        "snr_db mix_clean s2",
+    }
+
+
+def test_snrs_are_counted_for_every_type_and_role_in_every_mode() -> None:
+    histograms = counted(*LEDGERS, mixtures=TWO).histograms
+    found = {name: one.counts for name, one in histograms.items() if name.startswith("snr_db")}
+    assert found == {
+        "snr_db mix_clean s1": {0: 4},
+        "snr_db mix_clean s2": {-1: 4},
+        "snr_db mix_both s1": {-2: 4},
+        "snr_db mix_both s2": {-3: 4},
+        "snr_db mix_both noise": {7: 4},
+    }
+
+
+@given(st.lists(st.tuples(st.integers(1, 50_000), st.floats(1e-6, 100)), max_size=20), st.integers(1, 5))
+def test_any_part_against_counting_by_hand(rows: list[tuple[int, float]], shard_size: int) -> None:
+    mixtures = [mixture(str(number), gain, 1.0, 1.0) for number, (_, gain) in enumerate(rows)]
+    items = [item(str(number), samples, 2 * samples) for number, (samples, _) in enumerate(rows)]
+    statistics = PartStatistics()
+    for first in range(0, len(items), shard_size):
+        ledger = ShardLedger("x", "f", items=tuple(items[first : first + shard_size]))
+        planned = mixtures[first : first + shard_size]
+        statistics.add(ledger, planned, recipe=LIBRIMIX, formats=("wav",))
+    assert statistics.items == len(rows)
+    if rows:
+        assert statistics.seconds["16000/max"] == pytest.approx(
+            sum(2 * samples / 8000 for samples, _ in rows)
+        )
+        lengths = Counter(math.floor(samples / 8000 / 0.5) for samples, _ in rows)
+        assert statistics.histograms["length_s min"].counts == dict(lengths)
+        gains = Counter(math.floor(20 * math.log10(gain)) for _, gain in rows)
+        assert statistics.histograms["gain_db s1"].counts == dict(gains)
+
+
+# --- JSON --------------------------------------------------------------------------------------
+
+
+def test_statistics_come_back_from_json() -> None:
+    statistics = counted(*LEDGERS, mixtures=TWO)
+    fields = json.loads(json.dumps(dataclasses.asdict(statistics)))
+    assert PartStatistics.from_json(fields) == statistics
+
+
+def test_empty_statistics_come_back_from_json() -> None:
+    fields = json.loads(json.dumps(dataclasses.asdict(PartStatistics())))
+    assert PartStatistics.from_json(fields) == PartStatistics()
+
+
+def test_what_is_no_statistics_is_refused() -> None:
+    for fields in ({}, {"histograms": {}, "unknown": 1}, {"histograms": {"a": {}}}):
+        with pytest.raises((KeyError, TypeError)):
+            PartStatistics.from_json(fields)

@@ -1,0 +1,148 @@
+"""Rooms, places and levels: what turns recordings into the sources of a ``mixtures`` plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.activity import active_level
+from transforms.errors import SourceError
+from transforms.loudness import integrated_loudness_lufs
+from transforms.plan import Measure, Mixture, Source, is_noise
+
+Doubles = NDArray[np.float64]
+
+SPEECH = "speech"
+DRY_SUFFIX = "_dry"
+_STAGE = "level"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The sources of a mixture, each in its room, at its place and level.
+
+    Attributes:
+        signals: by role, shape (n,), from the mixture's first sample on.
+        references: the direct sound alone of every source that has a room, by role and ``_dry``.
+        gains: linear gain applied to each source, by role.
+    """
+
+    signals: Mapping[str, Doubles]
+    references: Mapping[str, Doubles]
+    gains: Mapping[str, float]
+
+
+def in_room(samples: Doubles, response: Doubles) -> tuple[Doubles, Doubles]:
+    """Plays a signal in a room.
+
+    Args:
+        samples: shape (n,).
+        response: the room's impulse response, shape (m,); its largest peak is the direct path.
+
+    Returns:
+        The signal in the room and its direct sound alone, both of shape (n + m - 1,), aligned.
+    """
+    from scipy.signal import fftconvolve
+
+    wet: Doubles = fftconvolve(samples, response)
+    delay = int(np.argmax(np.abs(response)))
+    direct = np.zeros(len(wet))
+    direct[delay : delay + len(samples)] = samples * response[delay]
+    return wet, direct
+
+
+def placed_at(samples: Doubles, start: int) -> Doubles:
+    """Returns a signal with zeros before it."""
+    return np.concatenate((np.zeros(start), samples)) if start else samples
+
+
+def measured_db(samples: Doubles, measure: Measure, rate_hz: int, *, name: str) -> float:
+    """Measures the level of a signal.
+
+    Args:
+        samples: shape (n,), full scale -1..1.
+        measure: ``rms`` (dB of the mean square), ``lufs``, or ``active`` (ITU-T P.56, in dBov).
+        rate_hz: sampling rate.
+        name: the source, for messages.
+
+    Raises:
+        SourceError: it is silent, or too short for this measure.
+    """
+    if measure == "lufs":
+        return integrated_loudness_lufs(samples.astype(np.float32), rate_hz, name=name)
+    if measure == "rms":
+        power = float(np.mean(np.square(samples)))
+    else:
+        power = active_level(samples, rate_hz, measure="plain").power
+    if power <= 0:
+        raise SourceError(name, _STAGE, f"has no {measure} level: it is silent", "plan without it")
+    return 10.0 * float(np.log10(power))
+
+
+def place_sources(
+    mixture: Mixture,
+    recordings: Mapping[str, NDArray[np.float32]],
+    responses: Mapping[str, NDArray[np.float32]],
+    *,
+    rate_hz: int,
+) -> Placed:
+    """Puts every recording into its room, at its place and level.
+
+    Args:
+        mixture: says how.
+        recordings: by role, shape (n,); noise as long as the mixture.
+        responses: room impulse responses, by role.
+        rate_hz: rate of all of them.
+
+    Raises:
+        SourceError: a source has no level.
+    """
+    signals: dict[str, Doubles] = {}
+    references: dict[str, Doubles] = {}
+    gains: dict[str, float] = {}
+    for source in levelling_order(mixture):
+        if source.role not in recordings:
+            continue
+        own = recordings[source.role].astype(np.float64)
+        direct = None
+        if source.rir:
+            own, direct = in_room(own, responses[source.role].astype(np.float64))
+        gain = _gain(source, own, signals, rate_hz)
+        gains[source.role] = gain
+        signals[source.role] = placed_at(own * gain, source.start_samples)
+        if direct is not None:
+            references[source.role + DRY_SUFFIX] = placed_at(direct * gain, source.start_samples)
+    order = [source.role for source in mixture.sources if source.role in signals]
+    return Placed({role: signals[role] for role in order}, references, gains)
+
+
+def levelling_order(mixture: Mixture) -> Sequence[Source]:
+    """Returns the sources so that each comes after what its level refers to: noise is last."""
+    return sorted(mixture.sources, key=lambda source: (is_noise(source.role), source.level_kind == "snr"))
+
+
+def _gain(source: Source, own: Doubles, levelled: Mapping[str, Doubles], rate_hz: int) -> float:
+    if source.level_kind == "gain":
+        return float(source.level)
+    if source.level_kind == "target":
+        change_db = source.level - measured_db(own, source.measure, rate_hz, name=source.name)
+        return float(10.0 ** (change_db / 20.0))
+    reference = _reference(source, levelled)
+    if source.measure == "rms":
+        ratio = float(np.sum(np.square(reference))) / float(np.sum(np.square(own)))
+        return float(np.sqrt(ratio) * 10.0 ** (-source.level / 20.0))
+    against_db = measured_db(reference, source.measure, rate_hz, name=source.against)
+    own_db = measured_db(own, source.measure, rate_hz, name=source.name)
+    return float(10.0 ** ((against_db - source.level - own_db) / 20.0))
+
+
+def _reference(source: Source, levelled: Mapping[str, Doubles]) -> Doubles:
+    """Returns what an SNR is measured against: one role, or the sum of all speech."""
+    if source.against != SPEECH:
+        return levelled[source.against]
+    speech = [signal for role, signal in levelled.items() if not is_noise(role)]
+    total = np.zeros(max(map(len, speech)))
+    for signal in speech:
+        total[: len(signal)] += signal
+    return total
