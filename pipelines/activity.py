@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipelines.metadata import _unreadable_names
+from pipelines.metadata import unreadable_names
+from pipelines.runner import counted
 from transforms import storage
 from transforms.activity import Measure, measure_problem
 from transforms.activity_steps import (
@@ -39,6 +40,16 @@ class ActivityOptions:
         """The places of all that is written. Raises UsageError when ``out`` names no file."""
         return ActivityFiles.at(self.out)
 
+    @property
+    def folder(self) -> str:
+        """URL of the folder that is written to. Raises UsageError when ``out`` names no file."""
+        return self.files.folder
+
+    def outlook(self) -> list[str]:
+        """Says of checked options how many utterances are to be measured. Raises StorageError."""
+        count = len(list_files(self.corpus, "", SUFFIXES))
+        return [f"{counted(count, 'utterance')} to measure into {self.out}"]
+
     def check(self) -> list[str]:
         """Lists every problem that can be found before any utterance is read; writes nothing.
 
@@ -67,7 +78,7 @@ class ActivityOptions:
         paths = list_files(self.corpus, "", SUFFIXES)
         if not paths:
             return [f"{self.corpus}: holds no audio; looked for {', '.join(SUFFIXES)} at any depth"]
-        return [*limited(_unreadable_names(paths)), *id_problems(paths)]
+        return [*limited(unreadable_names(paths)), *id_problems(paths)]
 
 
 def build(pipeline: beam.Pipeline, options: ActivityOptions) -> None:

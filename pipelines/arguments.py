@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Adder = Callable[[argparse.ArgumentParser], None]
@@ -46,6 +46,7 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     _add(commands, "demo", "pipelines.demo", "make small corpora and everything from them", _demo)
     _group(commands, "metadata", "list a corpus from file headers", _METADATA)
     _group(commands, "augment", "make speed-changed copies of noises", _AUGMENT)
+    _add(commands, "activity", "pipelines.corpora", "active speech level of every utterance", _activity)
     _group(commands, "plan", "decide what is mixed with what", _PLAN)
     _group(commands, "render", "mix, cut and write what a plan says", _RENDER)
     _group(commands, "build", "metadata, plan and render in one go", _BUILD)
@@ -172,21 +173,30 @@ def _plan_librimix(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
-def _render_choices(parser: argparse.ArgumentParser) -> None:
+_NOISY_TYPES = ("mix_clean", "mix_both", "mix_single")
+
+
+def _render_choices(
+    parser: argparse.ArgumentParser,
+    *,
+    rates: Sequence[str] = ("8000", "16000"),
+    modes: Sequence[str] = ("min", "max"),
+    types: Sequence[str] = _NOISY_TYPES,
+) -> None:
     add = parser.add_argument
-    add("--rates", nargs="+", metavar="HZ", default=["8000", "16000"], help="output rates")
+    add("--rates", nargs="+", metavar="HZ", default=list(rates), help="output rates")
     add(
         "--modes",
         nargs="+",
         metavar="MODE",
-        default=["min", "max"],
-        help="cut to the shortest, pad to the longest",
+        default=list(modes),
+        help="min cuts to the shortest source, max pads to the longest",
     )
     add(
         "--types",
         nargs="+",
         metavar="TYPE",
-        default=["mix_clean", "mix_both", "mix_single"],
+        default=list(types),
         help="mixtures to write; noise is read only if one of them holds it",
     )
     add("--formats", nargs="+", metavar="FORMAT", default=["wav"], help="of wav, webdataset, tfrecord")
@@ -207,6 +217,77 @@ def _render_librimix(parser: argparse.ArgumentParser) -> None:
     add("--wham", metavar="URL", help="root of the WHAM noises (needed if a type holds noise)")
     add("--out", metavar="URL", help="root of the corpus to make (needed)")
     _render_choices(parser)
+    _rejecting(parser)
+    _common(parser)
+
+
+def _render_wsj0mix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--plan", nargs="+", metavar="URL", help="lists mix_N_spk_{tr,cv,tt}.txt, or folders of them (needed)"
+    )
+    add(
+        "--activity-levels",
+        nargs="+",
+        metavar="URL",
+        help="tables of activity levels, or folders of them (needed)",
+    )
+    add("--wsj0", metavar="URL", help="the folder wsj0, or the one that holds it (needed)")
+    add("--out", metavar="URL", help="root of the corpus to make (needed)")
+    _render_choices(parser, rates=("8000",), types=("mix",))
+    _rejecting(parser)
+    _common(parser)
+
+
+def _render_mixtures(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--plan", nargs="+", metavar="URL", help="Parquet plans, or folders that hold them (needed)")
+    add("--root", nargs="+", metavar="NAME=URL", default=[], help="where speech, noise and rir are (needed)")
+    add("--out", metavar="URL", help="root of the corpus to make (needed)")
+    _render_choices(parser, rates=("16000",), modes=("max",))
+    _rejecting(parser)
+    _common(parser)
+
+
+def _plan_wsj0mix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--wsj0", metavar="URL", help="the folder wsj0, or the one that holds it (needed)")
+    add(
+        "--activity-levels",
+        nargs="+",
+        metavar="URL",
+        help="tables of activity levels, or folders of them (needed)",
+    )
+    add("--out", metavar="URL", help="folder for the lists (needed)")
+    add("--speakers", metavar="N", default="2", help="speakers per mixture, 2 to 5")
+    add(
+        "--counts",
+        nargs="+",
+        metavar="COND:N",
+        default=["tr:20000", "cv:5000", "tt:3000"],
+        help="mixtures of each condition; of one with 0 no list is made",
+    )
+    add("--seed", metavar="N", default="0", help="seed of all draws")
+    _common(parser)
+
+
+def _plan_mixtures(parser: argparse.ArgumentParser) -> None:
+    from pipelines.plan_mixtures_arguments import add_arguments
+
+    add_arguments(parser)
+    _common(parser)
+
+
+def _activity(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--corpus", metavar="URL", help="folder of utterances, at any depth (needed)")
+    add("--out", metavar="FILE", help="text file to write; a .parquet file stands beside it (needed)")
+    add(
+        "--measure",
+        choices=("bandpass", "plain"),
+        default="bandpass",
+        help="bandpass gives the levels of wsj0-mix, plain those of ITU-T G.191",
+    )
     _rejecting(parser)
     _common(parser)
 
@@ -251,9 +332,13 @@ _AUGMENT: dict[str, tuple[str, str, Adder]] = {
 }
 _PLAN: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.plan", "plan Libri2Mix or Libri3Mix exactly as published", _plan_librimix),
+    "wsj0mix": ("pipelines.plan_wsj0mix", "new lists in the form of wsj0-mix's", _plan_wsj0mix),
+    "mixtures": ("pipelines.plan_mixtures", "plan mixtures of any speech and any noise", _plan_mixtures),
 }
 _RENDER: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.render", "render LibriMix plans, published or your own", _render_librimix),
+    "wsj0mix": ("pipelines.render", "render wsj0-mix lists, published or your own", _render_wsj0mix),
+    "mixtures": ("pipelines.render", "render plans of any speech and any noise", _render_mixtures),
 }
 _BUILD: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.build", "LibriMix from the corpora to the finished tree", _build_librimix),

@@ -37,6 +37,11 @@ class AugmentOptions:
     speeds: tuple[float, ...] = DEFAULT_SPEEDS
     engine: Engine = "sox"
 
+    @property
+    def folder(self) -> str:
+        """URL of the folder that is written to."""
+        return self.corpus
+
     def check(self) -> list[str]:
         """Lists every problem that can be found before any noise is read; writes nothing."""
         problems = self._option_problems()

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pipelines import corpora, metadata, plan, render
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
+from pipelines.plan_inputs import given_plan
 from pipelines.render import RenderRequest
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.planning.librimix import to_mixture
+from transforms.recipes import LIBRIMIX
 
 _PLANS = "metadata"
 
@@ -44,7 +46,9 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     checker = Checker(arguments)
     _check_corpora(checker)
     plan.read_choices(checker)
-    rendering = render.make_request(checker, {}, passed_on)
+    options = render.render_options(checker, LIBRIMIX)
+    roots = render.librimix_roots(checker, LIBRIMIX, options)
+    rendering = render.make_request(checker, LIBRIMIX, (), options=options, roots=roots, passed_on=passed_on)
     if arguments.dry_run:
         _estimate(arguments, rendering, passed_on)
         return 0
@@ -57,7 +61,7 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
         for subset in subsets
         if subset.mixtures
     ]
-    plans = dict(map(librimix.read_plan, urls))
+    plans = [given_plan(*librimix.read_plan(url)) for url in urls]
     return max(listing_status, plan_status, render.render(dataclasses.replace(rendering, plans=plans)))
 
 
@@ -94,7 +98,7 @@ def _list_corpora(
             corpus = getattr(arguments, listings.kind)
             options = metadata.MetadataOptions(listings.kind, corpus, folder, force=True)
             status = corpora.go_through(
-                options, metadata.build, out=folder, limit=rendering.limit, running=rendering.running
+                options, metadata.build, limit=rendering.limit, running=rendering.running
             )
             statuses.append(status)
     return folders, max(statuses)
@@ -118,10 +122,9 @@ def _estimate(arguments: argparse.Namespace, rendering: RenderRequest, passed_on
         subsets = planning.subsets()
     if status:
         print("some files of the corpora cannot be used; mixtape metadata says which, and why")
-    plans = {
-        librimix.part_of(subset.listing_name, planning.choices.speakers): list(
-            map(to_mixture, subset.mixtures)
-        )
+    speakers = planning.choices.speakers
+    plans = [
+        given_plan(librimix.part_of(subset.listing_name, speakers), list(map(to_mixture, subset.mixtures)))
         for subset in subsets
-    }
+    ]
     print_estimate(rendering.job, plans, workers=rendering.running.workers)

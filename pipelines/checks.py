@@ -85,6 +85,15 @@ class Checker:
             self.problems.append(f"--rates {' '.join(words)}: two of them would share a folder (whole kHz)")
         return tuple(rates)
 
+    def roots(self, words: Sequence[str]) -> dict[str, str]:
+        """Returns ``--root NAME=URL ...``."""
+        pairs = [word.partition("=") for word in words]
+        if bad := [word for word, (name, _, url) in zip(words, pairs, strict=True) if not (name and url)]:
+            self.problems.append(
+                f"--root {' '.join(bad)}: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"
+            )
+        return {name: storage.absolute(url) for name, _, url in pairs if name and url}
+
     def running(self, passed_on: Sequence[str]) -> Running:
         """Returns how the job runs. Flags for Beam are tried unless some of them look misspelt."""
         arguments = self.arguments

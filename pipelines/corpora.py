@@ -1,12 +1,12 @@
-"""``mixtape metadata`` and ``mixtape augment``: the jobs that go through a whole corpus once."""
+"""``mixtape metadata``, ``augment`` and ``activity``: the jobs that go through a whole corpus once."""
 
 import argparse
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from pipelines import augment, metadata
+from pipelines import activity, augment, metadata
 from pipelines.checks import Checker
 from pipelines.output import check_writable
 from pipelines.runner import Running, duration, run_pipeline
@@ -18,6 +18,10 @@ from transforms.storage import OutputTree
 class JobOptions(Protocol):
     """Options of a job that can tell, before any work begins, what is wrong and what is to be done."""
 
+    @property
+    def folder(self) -> str:
+        """URL of the folder that the job writes to."""
+
     def check(self) -> list[str]:
         """Lists every problem."""
 
@@ -26,22 +30,20 @@ class JobOptions(Protocol):
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
-    """Runs either command. Raises MixtapeError; returns the exit status."""
+    """Runs any of the commands. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    corpus = checker.needed("corpus")
-    out = corpus if arguments.command == "augment" else checker.needed("out")
+    make, build = _JOBS[arguments.command]
+    given = [checker.needed(name) for name in ("corpus", "out") if name in arguments]
     limit = checker.reject_limit()
-    make = augment_options if arguments.command == "augment" else metadata_options
     running = checker.running(passed_on)
-    if corpus and out:
+    if all(given):
         options = make(checker)
         checker.problems += options.check()
     checker.raise_problems()
-    build = augment.build if arguments.command == "augment" else metadata.build
     if arguments.dry_run:
         print("\n".join([*options.outlook(), "dry run: nothing was written"]))
         return 0
-    return go_through(options, build, out=out, limit=limit, running=running)
+    return go_through(options, build, limit=limit, running=running)
 
 
 def metadata_options(checker: Checker) -> metadata.MetadataOptions:
@@ -69,11 +71,23 @@ def augment_options(checker: Checker) -> augment.AugmentOptions:
     return augment.AugmentOptions(arguments.corpus, tuple(speeds), arguments.engine)
 
 
+def activity_options(checker: Checker) -> activity.ActivityOptions:
+    """Reads the command line of ``activity``."""
+    arguments = checker.arguments
+    return activity.ActivityOptions(arguments.corpus, arguments.out, arguments.measure)
+
+
+_JOBS: Mapping[str, tuple[Callable[[Checker], JobOptions], Callable[[Any, Any], None]]] = {
+    "metadata": (metadata_options, metadata.build),
+    "augment": (augment_options, augment.build),
+    "activity": (activity_options, activity.build),
+}
+
+
 def go_through(
     options: JobOptions,
     build: Callable[[Any, Any], None],
     *,
-    out: str,
     limit: RejectLimit,
     running: Running,
 ) -> int:
@@ -82,7 +96,6 @@ def go_through(
     Args:
         options: already checked.
         build: adds the job's steps to a pipeline, given the options.
-        out: folder that the job writes to.
         limit: rejects that a good run may have.
         running: on which runner, with how many workers.
 
@@ -93,7 +106,7 @@ def go_through(
         MixtapeError: the run broke off.
     """
     started = time.monotonic()
-    tree = OutputTree(out)
+    tree = OutputTree(options.folder)
     check_writable(tree)
     with storage.only_run(tree):
         counters = run_pipeline(functools.partial(_build, build=build, options=options), running)

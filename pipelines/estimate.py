@@ -1,14 +1,16 @@
 """``--dry-run`` of rendering: how much there would be, and how long it would take."""
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.output import size
+from pipelines.plan_inputs import PlanInput
 from pipelines.runner import counted, duration
 from transforms.audio import WAV_HEADER_BYTES
 from transforms.errors import SourceError
-from transforms.plan import Mixture, Part
+from transforms.plan import Mixture
 from transforms.rendering import RenderedMixture, render_mixture
 from transforms.sharding import RenderJob
 
@@ -37,10 +39,14 @@ class Probe:
     streams: int
 
 
-def probe(job: RenderJob, mixtures: Sequence[Mixture]) -> Probe:
-    """Renders a few evenly spread mixtures without writing anything."""
-    step = max(1, len(mixtures) // _PROBES)
-    chosen = mixtures[::step][:_PROBES]
+def _spread(plans: Sequence[PlanInput], total: int) -> list[Mixture]:
+    """Picks a few mixtures, evenly spread over all plans."""
+    mixtures = itertools.chain.from_iterable(plan.read() for plan in plans)
+    return list(itertools.islice(mixtures, 0, None, max(1, total // _PROBES)))[:_PROBES]
+
+
+def probe(job: RenderJob, chosen: Sequence[Mixture]) -> Probe:
+    """Renders a few mixtures without writing anything."""
     reader = job.reader()
     done: list[RenderedMixture] = []
     started = time.perf_counter()
@@ -61,15 +67,15 @@ def probe(job: RenderJob, mixtures: Sequence[Mixture]) -> Probe:
     )
 
 
-def print_estimate(job: RenderJob, plans: Mapping[Part, Sequence[Mixture]], *, workers: int) -> None:
+def print_estimate(job: RenderJob, plans: Sequence[PlanInput], *, workers: int) -> None:
     """Prints counts, hours, bytes per format and time for the plans, from a small probe."""
-    mixtures = [mixture for part in plans.values() for mixture in part]
-    for part, planned in plans.items():
-        shards = -(-len(planned) // job.options.shard_size)
-        print(f"{part.name}: {counted(len(planned), 'mixture')} in {counted(shards, 'shard')}")
-    found = probe(job, mixtures)
+    for plan in plans:
+        shards = -(-plan.count // job.options.shard_size)
+        print(f"{plan.part.name}: {counted(plan.count, 'mixture')} in {counted(shards, 'shard')}")
+    total = sum(plan.count for plan in plans)
+    found = probe(job, _spread(plans, total))
     if found.rendered:
-        _print_extent(job, found, len(mixtures) / found.rendered, workers=workers)
+        _print_extent(job, found, total / found.rendered, workers=workers)
     else:
         print(f"none of {counted(found.tried, 'mixture')} tried can be rendered: no estimate")
     print("dry run: nothing was written")

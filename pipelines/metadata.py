@@ -82,6 +82,11 @@ class MetadataOptions:
     speaker_pattern: str = ""
     force: bool = False
 
+    @property
+    def folder(self) -> str:
+        """URL of the folder that is written to."""
+        return self.out
+
     def check(self) -> list[str]:
         """Lists every problem that can be found before any header is read; writes nothing.
 
@@ -97,9 +102,7 @@ class MetadataOptions:
             return list(error.problems)
         except MixtapeError as error:
             return [str(error)]
-        return limited(
-            [*_missing_files(work, paths), *_unreadable_names(paths), *work.layout.problems(paths)]
-        )
+        return limited([*_missing_files(work, paths), *unreadable_names(paths), *work.layout.problems(paths)])
 
     def outlook(self) -> list[str]:
         """Says of checked options which listings are to be made, from how many files.
@@ -183,7 +186,7 @@ def _missing_files(work: MetadataWork, paths: Sequence[str]) -> list[str]:
     ]
 
 
-def _unreadable_names(paths: Sequence[str]) -> list[str]:
+def unreadable_names(paths: Sequence[str]) -> list[str]:
     """Names the files whose names are not text, which neither listings nor workers can hold."""
     names = [path for path in paths if any("\ud800" <= character <= "\udfff" for character in path)]
     return [f"{name!r}: its name is not UTF-8; rename it" for name in names]

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from pipelines.plan_inputs import PlanInput
 from pipelines.runner import counted, duration
 from transforms import report
 from transforms.errors import StorageError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
-from transforms.plan import Mixture, Part, StoredPlan
+from transforms.plan import StoredPlan
 from transforms.rejects import REJECTS_PATH, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
@@ -32,14 +33,15 @@ def check_writable(tree: OutputTree) -> None:
         raise UsageError(f"--out {tree.root}: cannot be written to: {error.problem}") from error
 
 
-def check_fits(tree: OutputTree, plans: Mapping[Part, Sequence[Mixture]], *, prune: bool) -> None:
+def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> None:
     """Refuses plans that have nothing in common with what the output holds under the same names.
 
     Raises:
         UsageError: another recipe made that part, or none of its mixtures is planned now.
     """
     problems = []
-    for part, mixtures in plans.items():
+    for plan in plans:
+        part = plan.part
         if not tree.exists(plan_path(part.name)) or prune:
             continue
         stored = StoredPlan.open(tree.url(plan_path(part.name)))
@@ -47,7 +49,7 @@ def check_fits(tree: OutputTree, plans: Mapping[Part, Sequence[Mixture]], *, pru
             problems.append(
                 f"{tree.root}: holds {part.name} made by recipe {stored.part.recipe}; use another --out"
             )
-        elif stored.mixture_count and stored.read_ids().isdisjoint(mixture.id for mixture in mixtures):
+        elif stored.mixture_count and stored.read_ids().isdisjoint(mixture.id for mixture in plan.read()):
             problems.append(
                 f"{tree.root}: holds {part.name} made from another plan "
                 f"({counted(stored.mixture_count, 'mixture')}, none of them in the plan given); "
@@ -100,6 +102,7 @@ def _facts(job: RenderJob, summaries: Sequence[PartSummary], roots: Mapping[str,
         "mixtape": VERSION,
         "recipe": job.recipe,
         "options": dataclasses.asdict(job.options),
+        "settings": dict(job.settings),
         "roots": dict(sorted(roots.items())),
         "parts": {
             summary.part.name: {

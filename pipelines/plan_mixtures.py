@@ -1,5 +1,8 @@
 """``mixtape plan mixtures``: listings and distributions in, plans of any size out."""
 
+import argparse
+import functools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +10,10 @@ from typing import Any
 import apache_beam as beam
 import yaml
 
+from pipelines.checks import Checker
+from pipelines.output import check_writable
 from pipelines.plan_mixtures_arguments import LISTING_FLAGS
+from pipelines.runner import counted, duration, run_pipeline
 from transforms import storage
 from transforms.errors import MixtapeError, UsageError
 from transforms.planning.mixture_config import (
@@ -127,8 +133,8 @@ def _description(config: MixturesConfig, listings: Listings, subset: str) -> str
     speech, count = corpus.speech, config.count_of(subset)
     wanted = f"{config.hours_of(subset):.1f} h of" if count is None else f"{count:,}"
     return (
-        f"{subset}: {wanted} mixtures would be planned of {len(speech.files):,} utterances ({speech.hours:.1f} h) "
-        f"by {len(speech.ring.sizes):,} speakers, {len(corpus.noise.files):,} noises and "
+        f"{subset}: {wanted} mixtures would be planned of {len(speech.files):,} utterances "
+        f"({speech.hours:.1f} h) by {len(speech.ring.sizes):,} speakers, {len(corpus.noise.files):,} noises and "
         f"{len(corpus.rooms.files):,} room responses"
     )
 
@@ -150,14 +156,47 @@ def build(pipeline: beam.Pipeline, options: PlanMixturesOptions) -> beam.PCollec
         | "WriteConfiguration" >> beam.Map(_write, tree=OutputTree(options.out), path=options.config_path)
         # None
     )
-    return (
+    planned: beam.PCollection[PlannedSubset] = (
         pipeline
         | "Subsets" >> beam.Create(options.config.subsets.names)
         # subset
         | "PlanMixtures" >> PlanMixtures(options.config, options.urls, options.out, options.shard_size)
         # PlannedSubset
     )
+    return planned
 
 
 def _write(data: bytes, tree: OutputTree, path: str) -> None:
     tree.write_if_changed(path, data)
+
+
+def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
+    """Runs the command. Raises MixtapeError; returns the exit status."""
+    checker = Checker(arguments)
+    running = checker.running(passed_on)
+    out, shard_size = checker.needed("out"), checker.whole_number("shard_size")
+    options = checker.attempt(
+        lambda: PlanMixturesOptions.of(vars(arguments), out=out, shard_size=shard_size), None
+    )
+    if options is None:
+        raise UsageError(checker.problems)
+    checker.problems += options.check() if out else []
+    checker.raise_problems()
+    if arguments.dry_run:
+        print("\n".join([*describe(options), "dry run: nothing was written"]))
+        return 0
+    started = time.monotonic()
+    tree = OutputTree(out)
+    check_writable(tree)
+    with storage.only_run(tree):
+        counters = run_pipeline(functools.partial(_build, options=options), running)
+    tree.remove_temporary()
+    running.say(
+        f"planned {counted(counters.get('items_planned', 0), 'mixture')} in "
+        f"{duration(time.monotonic() - started)}; see {tree.url(options.config.corpus)}"
+    )
+    return 0
+
+
+def _build(pipeline: beam.Pipeline, *, options: PlanMixturesOptions) -> None:
+    build(pipeline, options)

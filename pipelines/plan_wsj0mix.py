@@ -1,9 +1,12 @@
 """The job behind ``mixtape plan wsj0mix``: new lists of the published kind, from names and levels alone."""
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pipelines.checks import Checker
 from pipelines.output import check_writable
+from pipelines.runner import counted
 from transforms import storage
 from transforms.corpora.wsj0mix import list_path, list_text, read_levels, resolve_root, usable_level
 from transforms.errors import MixtapeError, StorageError, UsageError
@@ -91,6 +94,43 @@ class PlanSummary:
     lists: Mapping[str, WrittenList]
     utterances: int
     without_level: int
+
+
+def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
+    """Runs ``mixtape plan wsj0mix``. Raises MixtapeError; returns the exit status."""
+    checker = Checker(arguments)
+    running = checker.running(passed_on)
+    options = Wsj0MixPlanOptions(
+        wsj0=checker.needed("wsj0"),
+        activity_levels=tuple(arguments.activity_levels or ()),
+        out=checker.needed("out"),
+        speakers=checker.whole_number("speakers", at_least=2),
+        counts=_read_counts(checker),
+        seed=checker.whole_number("seed", at_least=0),
+        dry_run=arguments.dry_run,
+    )
+    checker.raise_problems()
+    summary = write_lists(options)
+    done = "would be planned" if options.dry_run else "planned"
+    for one in summary.lists.values():
+        running.say(f"{counted(one.mixtures, 'mixture')} {done} in {one.url}")
+    without = (
+        f", {summary.without_level:,} of them without an activity level" if summary.without_level else ""
+    )
+    running.say(f"from {counted(summary.utterances, 'utterance')}{without}")
+    return 0
+
+
+def _read_counts(checker: Checker) -> dict[str, int]:
+    """Reads ``--counts COND:N ...``."""
+    counts = {}
+    for word in checker.arguments.counts:
+        condition, _, number = word.partition(":")
+        if number.isdigit() and condition not in counts:
+            counts[condition] = int(number)
+        else:
+            checker.problems.append(f"--counts {word}: wanted such as tr:20000, each condition once")
+    return counts
 
 
 def write_lists(options: Wsj0MixPlanOptions) -> PlanSummary:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from transforms import ledger as ledgers
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
 from transforms.plan import FORMATS, MODES, Format, Part, StoredPlan, Variant
-from transforms.sharding import RenderJob, plan_path, stamps_path, summary_path
+from transforms.sharding import RenderJob, plan_path, plan_rejects_path, stamps_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.sinks.base import Sink
 from transforms.sinks.tables import TABLE_KINDS
@@ -100,6 +100,7 @@ def _all_of_part(job: RenderJob, part: Part) -> list[str]:
         *map(stamps_path, shards),
         *map(ledgers.ledger_path, shards),
         summary_path(part.name),
+        plan_rejects_path(part.name),
         plan_path(part.name),
     ]
 

@@ -12,12 +12,13 @@ from typing import Any
 from pipelines import output, prune
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
+from pipelines.plan_inputs import PlanInput, read_plans
 from pipelines.runner import Progress, Running, run_pipeline
 from transforms import storage
-from transforms.corpora import librimix
+from transforms.corpora import wsj0mix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
-from transforms.plan import FORMATS, MODES, NOISE, Mixture, Part, RenderOptions, Shard, StoredPlan
-from transforms.recipes import LIBRIMIX, Recipe
+from transforms.plan import FORMATS, MODES, NO_SETTINGS, NOISE, RenderOptions, Shard, StoredPlan
+from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import RejectLimit
 from transforms.sharding import RenderJob, kept_shard, store_plan
 from transforms.storage import OutputTree
@@ -31,7 +32,7 @@ class RenderRequest:
 
     Attributes:
         job: output, roots, recipe and options for the workers.
-        plans: mixtures of every part, in plan order.
+        plans: what to render.
         limit: rejects that a good run may have.
         running: on which runner, with how many workers.
         prune: remove what is not in the plans.
@@ -39,7 +40,7 @@ class RenderRequest:
     """
 
     job: RenderJob
-    plans: Mapping[Part, Sequence[Mixture]]
+    plans: Sequence[PlanInput]
     limit: RejectLimit
     running: Running
     prune: bool = False
@@ -48,56 +49,83 @@ class RenderRequest:
     @property
     def planned(self) -> int:
         """Items in all plans."""
-        return sum(map(len, self.plans.values()))
+        return sum(plan.count + len(plan.rejects) for plan in self.plans)
 
     def items_in(self, shard: Shard) -> int:
         """Items in one shard: only a part's last shard may hold fewer than the others."""
         size = self.job.options.shard_size
-        return min(size, len(self.plans[shard.part]) - shard.index * size)
+        count = next(plan.count for plan in self.plans if plan.part == shard.part)
+        return min(size, count - shard.index * size)
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    plans = _read_plans(checker, arguments.plan or [])
-    request = make_request(checker, plans, passed_on)
+    recipe = recipe_named(arguments.kind)
+    options = render_options(checker, recipe)
+    roots = _ROOTS[recipe.name](checker, recipe, options)
+    plans = read_plans(checker, recipe.name, recipe.roots)
+    request = make_request(checker, recipe, plans, options=options, roots=roots, passed_on=passed_on)
     if arguments.dry_run:
         print_estimate(request.job, request.plans, workers=request.running.workers)
         return 0
     return render(request)
 
 
-def _read_plans(checker: Checker, urls: Sequence[str]) -> dict[Part, Sequence[Mixture]]:
-    """Reads all plans, noting the problems of every one of them."""
-    if not urls:
-        checker.needed("plan")
-        return {}
-    found: list[str] = checker.attempt(lambda: librimix.find_plans(urls), [])
-    none: tuple[Part, list[Mixture]] | None = None
-    read = [checker.attempt(functools.partial(librimix.read_plan, url), none) for url in found]
-    return dict(plan for plan in read if plan is not None)
+def librimix_roots(checker: Checker, recipe: Recipe, options: RenderOptions) -> dict[str, str]:
+    """Reads where LibriMix's corpora are; noises may be absent where no type holds them."""
+    roots = {"librispeech": checker.folder("librispeech")}
+    if needs_noise(recipe, options) or checker.arguments.wham:
+        roots["wham"] = checker.folder("wham")
+    return roots
+
+
+def _wsj0mix_roots(checker: Checker, recipe: Recipe, options: RenderOptions) -> dict[str, str]:
+    del recipe, options
+    url = checker.folder("wsj0")
+    return {wsj0mix.ROOT: wsj0mix.resolve_root(url)} if url else {}
+
+
+def _named_roots(checker: Checker, recipe: Recipe, options: RenderOptions) -> dict[str, str]:
+    del options
+    roots = checker.roots(checker.arguments.root)
+    for name, url in roots.items():
+        if name not in recipe.roots:
+            checker.problems.append(f"--root {name}={url}: wanted one of {', '.join(recipe.roots)}")
+        elif not checker.attempt(functools.partial(storage.is_folder, url), True):
+            checker.problems.append(f"--root {name}={url}: no such folder; check the path")
+    return roots
+
+
+_ROOTS = {"librimix": librimix_roots, "wsj0mix": _wsj0mix_roots, "mixtures": _named_roots}
 
 
 def make_request(
-    checker: Checker, plans: Mapping[Part, Sequence[Mixture]], passed_on: Sequence[str]
+    checker: Checker,
+    recipe: Recipe,
+    plans: Sequence[PlanInput],
+    *,
+    options: RenderOptions,
+    roots: Mapping[str, str],
+    passed_on: Sequence[str],
 ) -> RenderRequest:
     """Checks everything that ``render`` shares with ``build``. Raises UsageError with all problems."""
     arguments = checker.arguments
-    options = render_options(checker, LIBRIMIX)
-    roots = {"librispeech": checker.folder("librispeech")}
-    if needs_noise(LIBRIMIX, options) or arguments.wham:
-        roots["wham"] = checker.folder("wham")
     out = checker.needed("out")
     limit = checker.reject_limit()
     running = checker.running(passed_on)
+    settings = [plan.settings for plan in plans]
+    if any(one != settings[0] for one in settings):
+        checker.problems.append("--plan: the plans differ in rate or clip policy; render them one by one")
     if out:
         checker.attempt(lambda: output.check_fits(OutputTree(out), plans, prune=arguments.prune), None)
     checker.raise_problems()
     job = RenderJob(
         out=OutputTree(out).root,
-        recipe=LIBRIMIX.name,
+        recipe=recipe.name,
         roots={name: storage.absolute(url) for name, url in roots.items()},
         options=options,
+        settings=settings[0] if settings else NO_SETTINGS,
         force=arguments.force,
     )
     return RenderRequest(
@@ -140,7 +168,7 @@ def render(request: RenderRequest) -> int:
     with storage.only_run(tree):
         tree.remove_temporary()
         roots = output.read_run(tree).get("roots", {})
-        plans = [store_plan(request.job, part, mixtures) for part, mixtures in request.plans.items()]
+        plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
         work = _run_shards(request, plans)
         for plan in plans:
             prune.remove_extra_shards(request.job, plan)

@@ -17,7 +17,8 @@ from transforms.errors import MixtapeError, UsageError
 
 _POLL_S = 0.5
 _PLAIN_LINE_S = 10.0
-_OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+?)(?: \[while running|\n|$)")
+_OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
+_STEP = re.compile(r" \[while running '[^']*'\]")
 _INTERRUPTED = "KeyboardInterrupt"
 
 
@@ -146,12 +147,11 @@ def _say_nothing(_: threading.ExceptHookArgs) -> None:
 
 def _plain(error: BaseException) -> str:
     """Finds our own sentence in what a runner raises, or shortens the runner's."""
-    own = _OWN_ERROR.findall(f"{type(error).__module__}.{type(error).__name__}: {error}\n")
-    if own:
+    text = _STEP.sub("", f"{type(error).__module__}.{type(error).__name__}: {error}")
+    if own := _OWN_ERROR.findall(text):
         return str(own[-1])
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    last = lines[-1].strip() if lines else type(error).__name__
-    return f"the run broke off: {last} (--verbose shows everything)"
+    last = [line.strip() for line in text.splitlines() if line.strip()][-1]
+    return f"the run broke off: {last.removeprefix('builtins.')} (--verbose shows everything)"
 
 
 class Progress:

@@ -47,8 +47,7 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns 0 if all is as it should be, else 1."""
     checker = Checker(arguments)
     sample = 0 if arguments.all or arguments.items else checker.whole_number("sample")
-    none: dict[str, str] = {}
-    moved_roots = checker.attempt(lambda: _moved_roots(arguments.root), none)
+    moved_roots = checker.roots(arguments.root)
     running = checker.running(passed_on)
     checker.raise_problems()
     job = recorded_job(arguments.out, moved_roots)
@@ -68,16 +67,6 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     if mismatches:
         print(job.tree.read(FINDINGS_PATH).decode(), end="")
     return 1 if mismatches else 0
-
-
-def _moved_roots(words: Sequence[str]) -> dict[str, str]:
-    """Reads ``--root NAME=URL ...``. Raises UsageError."""
-    pairs = [word.partition("=") for word in words]
-    if bad := [word for word, (name, _, url) in zip(words, pairs, strict=True) if not (name and url)]:
-        raise UsageError(
-            f"--root {' '.join(bad)}: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"
-        )
-    return {name: storage.absolute(url) for name, _, url in pairs}
 
 
 def recorded_job(out: str, moved_roots: Mapping[str, str]) -> RenderJob:

@@ -10,7 +10,7 @@ from transforms import ledger as ledgers
 from transforms.errors import StorageError
 from transforms.plan import Part
 from transforms.rejects import Reject
-from transforms.sharding import RenderJob, summary_path
+from transforms.sharding import RenderJob, read_plan_rejects, summary_path
 from transforms.sinks import sinks_for
 from transforms.sinks.base import Sink
 from transforms.statistics import PartStatistics
@@ -108,7 +108,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     sinks = sinks_for(job.tree, job.rules, job.options)
     writers = [sink.open_part(plan.part, plan.shard_count) for sink in sinks]
     statistics = PartStatistics()
-    rejects: list[Reject] = []
+    rejects = read_plan_rejects(job.tree, part_name)
     shard_files: set[str] = set()
     for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
         for writer in writers:

@@ -42,7 +42,7 @@ REJECT_COLUMNS = tuple(field.name for field in dataclasses.fields(Reject))
 def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     """Returns rows as CSV: commas, LF line ends, quotes where needed, UTF-8.
 
-    What a file name holds that is no Unicode is written as an escape, ``\\udcff``.
+    What a file name holds that is no Unicode is written as an escape.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from transforms.audio import QUANTISERS, Pcm
 from transforms.errors import SourceError
-from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
 from transforms.placing import place_sources
+from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
 from transforms.recipes import Recipe
 from transforms.resampling import resample
 
@@ -155,7 +155,8 @@ def levelled(samples: Samples, source: Source) -> Samples:
     """
     if source.level_kind == "gain":
         return samples * float(source.level)
-    return samples / math.sqrt(source.active_power) * 10.0 ** (source.level / 20.0)
+    scaled: Samples = samples / math.sqrt(source.active_power) * 10.0 ** (source.level / 20.0)
+    return scaled
 
 
 def loop_to(samples: NDArray[np.float32], length: int, name: str) -> Samples:

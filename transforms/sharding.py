@@ -101,15 +101,38 @@ def plan_path(part_name: str) -> str:
     return f"{OWN_FOLDER}/plan/{part_name}.parquet"
 
 
-def store_plan(job: RenderJob, part: Part, mixtures: Iterable[Mixture]) -> StoredPlan:
+def store_plan(
+    job: RenderJob, part: Part, mixtures: Iterable[Mixture], rejects: Sequence[Reject] = ()
+) -> StoredPlan:
     """Stores a part's plan inside the output, where workers read their shards from it.
+
+    Args:
+        job: the run.
+        part: what the mixtures make up.
+        mixtures: in plan order.
+        rejects: planned items that cannot be made, known from the plan alone.
 
     Raises:
         StorageError: it cannot be written.
     """
     path = plan_path(part.name)
     write_plan(job.tree, path, part, mixtures, shard_size=job.options.shard_size, settings=job.settings)
+    if list(rejects) != read_plan_rejects(job.tree, part.name):
+        job.tree.remove(summary_path(part.name))
+        text = json.dumps([dataclasses.asdict(reject) for reject in rejects], indent=1)
+        job.tree.write(plan_rejects_path(part.name), text.encode())
     return StoredPlan.open(job.tree.url(path))
+
+
+def plan_rejects_path(part_name: str) -> str:
+    """Returns the place of what a part's plan itself rejects."""
+    return f"{OWN_FOLDER}/plan-rejects/{part_name}.json"
+
+
+def read_plan_rejects(tree: OutputTree, part_name: str) -> list[Reject]:
+    """Reads what a part's plan itself rejects. Raises StorageError."""
+    path = plan_rejects_path(part_name)
+    return [Reject(**fields) for fields in json.loads(tree.read(path))] if tree.exists(path) else []
 
 
 def summary_path(part_name: str) -> str:

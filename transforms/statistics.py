@@ -84,10 +84,10 @@ class PartStatistics:
 
     def _add_item(self, item: ItemRecord, mixture: Mixture, recipe: Recipe, formats: Sequence[str]) -> None:
         self.items += 1
-        rendered = {stream for record in item.variants for stream in record.crc32c}
-        for source in mixture.sources:
-            if source.role in rendered:
-                self._count_level(source)
+        streams = {stream for record in item.variants for stream in record.crc32c}
+        sources = [source for source in mixture.sources if source.role in streams]
+        for source in sources:
+            self._count_level(source)
         self.speakers = _merged(self.speakers, (source.speaker for source in mixture.speech))
         for record in item.variants:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
@@ -96,7 +96,7 @@ class PartStatistics:
             if "wav" in formats:
                 size = len(record.crc32c) * (WAV_HEADER_BYTES + 2 * record.samples)
                 self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + size
-        self._count_once(item, recipe)
+        self._count_once(item, [source.role for source in sources], recipe)
 
     def _count_level(self, source: Source) -> None:
         """Counts a gain in dB; a silenced source has none. Other levels are in dB already."""
@@ -105,7 +105,7 @@ class PartStatistics:
         elif source.level != 0:
             self._count(f"gain_db {source.role}", 1.0, 20 * math.log10(abs(source.level)))
 
-    def _count_once(self, item: ItemRecord, recipe: Recipe) -> None:
+    def _count_once(self, item: ItemRecord, roles: Sequence[str], recipe: Recipe) -> None:
         """Counts what does not depend on the rate, from the first variant of each mode."""
         seen: set[str] = set()
         for record in item.variants:
@@ -114,7 +114,6 @@ class PartStatistics:
                 continue
             seen.add(mode)
             self._count(f"length_s {mode}", 0.5, record.samples / record.variant.rate_hz)
-            roles = [name for name in record.crc32c if name not in record.snr_db]
             for mix_type, snrs in record.snr_db.items():
                 for role, snr in zip(recipe.types[mix_type](roles), snrs, strict=True):
                     self._count(f"snr_db {mix_type} {role}", 1.0, snr)

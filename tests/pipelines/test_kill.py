@@ -62,13 +62,13 @@ class Run:
     process: subprocess.Popen[str]
     out: Path
 
-    def wait_for(self, ready: Callable[[Path], bool]) -> bool:
-        """Waits until its output is in a certain state; tells whether it ended before that."""
+    def wait_for(self, ready: Callable[[Path], bool]) -> None:
+        """Waits until its output is in a certain state, which must be before it ends."""
         deadline = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None and not ready(self.out):
+        while not ready(self.out):
+            assert self.process.poll() is None, f"it ended before that: {self.end()}"
             assert time.monotonic() < deadline, "it neither went on nor ended"
             time.sleep(_POLL_S)
-        return self.process.returncode is not None
 
     def end(self) -> tuple[int, str]:
         """Waits for its end; returns status and what it said on stderr."""
@@ -152,7 +152,7 @@ def assert_completed(corpus: Corpus, out: Path, whole: Whole) -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_everything_is_killed(corpus: Corpus, whole: Whole, start: Callable[..., Run], moment: str) -> None:
     killed = start()
-    assert not killed.wait_for(MOMENTS[moment])
+    killed.wait_for(MOMENTS[moment])
     os.killpg(killed.process.pid, signal.SIGKILL)
     assert killed.end()[0] == -signal.SIGKILL
     assert_completed(corpus, killed.out, whole)
@@ -161,7 +161,7 @@ def test_everything_is_killed(corpus: Corpus, whole: Whole, start: Callable[...,
 def test_killed_again_and_again(corpus: Corpus, whole: Whole, start: Callable[..., Run]) -> None:
     for share in (0.2, 0.7):
         killed = start()
-        assert not killed.wait_for(share_done(share))
+        killed.wait_for(share_done(share))
         os.killpg(killed.process.pid, signal.SIGKILL)
         killed.end()
     assert_completed(corpus, killed.out, whole)
@@ -174,7 +174,7 @@ def test_killed_while_everything_is_made_anew(
     killed = start("--force")
     ledger = tmp_path / "out/_mixtape/ledger/shard-Libri2Mix-train-100-000000.json"
     before = ledger.stat().st_ino
-    assert not killed.wait_for(lambda _: ledger.exists() and ledger.stat().st_ino != before)
+    killed.wait_for(lambda _: ledger.exists() and ledger.stat().st_ino != before)
     os.killpg(killed.process.pid, signal.SIGKILL)
     killed.end()
     assert_completed(corpus, killed.out, whole)
@@ -184,7 +184,7 @@ def test_workers_end_when_the_launcher_is_killed(
     corpus: Corpus, whole: Whole, start: Callable[..., Run]
 ) -> None:
     killed = start()
-    assert not killed.wait_for(share_done(0.2))
+    killed.wait_for(share_done(0.2))
     workers = killed.workers()
     assert len(workers) == 2
     os.kill(killed.process.pid, signal.SIGKILL)
@@ -207,7 +207,7 @@ def _is_running(pid: int) -> bool:
 
 def test_a_killed_worker_breaks_the_run_off(corpus: Corpus, whole: Whole, start: Callable[..., Run]) -> None:
     broken = start()
-    assert not broken.wait_for(share_done(0.2))
+    broken.wait_for(share_done(0.2))
     os.kill(broken.workers()[0], signal.SIGKILL)
     status, said = broken.end()
     assert status == 1
@@ -221,7 +221,7 @@ def test_an_interrupted_run_says_so(
     corpus: Corpus, whole: Whole, start: Callable[..., Run], whom: Callable[[int, int], None]
 ) -> None:
     interrupted = start()
-    assert not interrupted.wait_for(share_done(0.3))
+    interrupted.wait_for(share_done(0.3))
     whom(interrupted.process.pid, signal.SIGINT)
     assert interrupted.end() == (130, "mixtape: interrupted; the same command goes on from here\n")
     assert_completed(corpus, interrupted.out, whole)
@@ -232,7 +232,7 @@ def test_the_next_run_does_not_wait_for_a_killed_one(
 ) -> None:
     """Workers of a killed launcher live on for an item; they must not disturb the run that follows."""
     killed = start()
-    assert not killed.wait_for(share_done(0.5))
+    killed.wait_for(share_done(0.5))
     os.kill(killed.process.pid, signal.SIGKILL)
     killed.process.wait()
     assert_completed(corpus, killed.out, whole)

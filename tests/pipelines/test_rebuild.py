@@ -316,6 +316,14 @@ def test_a_summary_that_cannot_be_read(corpus: Corpus, out: Path, data: bytes) -
     assert contents(out) == held
 
 
+def test_a_plan_that_is_gone_from_the_output(corpus: Corpus, out: Path) -> None:
+    before, held = identities(out), contents(out)
+    (out / "_mixtape/plan/Libri2Mix-train-100.parquet").unlink()
+    assert run(corpus, out, *SMALL) == 0
+    assert contents(out) == held
+    assert not shards_in(changed(before, out))
+
+
 def test_force(corpus: Corpus, out: Path) -> None:
     before, held = identities(out), contents(out)
     assert run(corpus, out, *SMALL, "--force") == 0

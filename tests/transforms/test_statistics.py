@@ -170,6 +170,14 @@ def test_sources_that_were_not_rendered_are_not_counted() -> None:
     }
 
 
+def test_streams_beside_sources_and_mixtures_count_as_neither() -> None:
+    streams = {"s1": 0, "s2": 0, "s1_dry": 0, "mix_clean": 0}
+    record = VariantRecord(Variant(8000, "min"), 80, streams, {"mix_clean": (1, 2)})
+    statistics = counted(ShardLedger("x-0", "f", items=(ItemRecord("a", (record,)),)), mixtures=TWO)
+    assert statistics.histograms["snr_db mix_clean s2"].counts == {2: 1}
+    assert statistics.bytes_of == {"wav": 4 * (44 + 160)}
+
+
 def test_snrs_are_counted_for_every_type_and_role_in_every_mode() -> None:
     histograms = counted(*LEDGERS, mixtures=TWO).histograms
     found = {name: one.counts for name, one in histograms.items() if name.startswith("snr_db")}

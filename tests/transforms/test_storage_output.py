@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import signal
 import stat
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import storage
-from transforms.errors import SourceError, StorageError, UsageError
+from transforms.errors import SourceError, StorageError
 from transforms.storage import OWN_FOLDER, FileEntry, OutputTree
 
 WithoutPrivileges = Callable[[], AbstractContextManager[None]]
@@ -383,13 +382,6 @@ def test_a_closed_folder_is_named(closed_tree: OutputTree, without_privileges: W
     assert caught.value.url == closed_tree.url("a/b")
 
 
-def test_a_closed_output_cannot_be_held(
-    closed_tree: OutputTree, without_privileges: WithoutPrivileges
-) -> None:
-    with without_privileges(), pytest.raises(StorageError, match=DENIED), storage.only_run(closed_tree):
-        pass
-
-
 def test_a_file_stands_where_a_folder_is_needed(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
     tree = OutputTree(str(tmp_path / "out"))
@@ -422,64 +414,3 @@ def test_stores_that_take_nothing_are_named(root: str) -> None:
     with pytest.raises(StorageError) as caught, tree.open("a") as file:
         file.write(b"1")
     assert caught.value.url == tree.url("a")
-
-
-# --- one run at a time -------------------------------------------------------------------------
-
-HOLDER = """
-import sys
-from transforms.storage import OutputTree, only_run
-with only_run(OutputTree(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    with start(HOLDER, str(tmp_path)) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
-
-
-def test_a_second_run_is_refused_with_the_first_ones_number(
-    tmp_path: Path, holder: subprocess.Popen[str]
-) -> None:
-    wanted = rf"^{tmp_path}: another run \(process {holder.pid}\) is writing here; wait for it or end it$"
-    with pytest.raises(UsageError, match=wanted), storage.only_run(OutputTree(str(tmp_path))):
-        pass
-    assert (tmp_path / OWN_FOLDER / "lock").exists()
-
-
-def test_a_killed_run_frees_its_output(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    lock = tmp_path / OWN_FOLDER / "lock"
-    assert lock.read_text() == str(holder.pid)
-    with storage.only_run(OutputTree(str(tmp_path))):
-        assert lock.read_text() == str(os.getpid())
-    assert not lock.exists()
-
-
-def test_a_finished_run_frees_its_output(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    holder.communicate("")
-    with storage.only_run(OutputTree(str(tmp_path))):
-        pass
-
-
-def test_a_failed_run_frees_its_output(tmp_path: Path) -> None:
-    tree = OutputTree(str(tmp_path / "new/out"))
-    with pytest.raises(ValueError, match="boom"), storage.only_run(tree):
-        raise ValueError("boom")
-    with storage.only_run(tree), pytest.raises(UsageError, match="another run"), storage.only_run(tree):
-        pass
-    assert not (tmp_path / "new/out" / OWN_FOLDER / "lock").exists()
-
-
-def test_other_stores_are_not_held(tmp_path: Path) -> None:
-    tree = OutputTree(f"memory:/{tmp_path}")
-    with storage.only_run(tree), storage.only_run(tree):
-        pass
-    assert files_in(tree) == []

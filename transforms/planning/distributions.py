@@ -27,10 +27,10 @@ class Distribution(ABC):
 
     @abstractmethod
     def quantile(self, share: float) -> float:
-        """Returns the value that a share of all draws stays below.
+        """Returns the value at a share of the distribution; uniform shares give draws from it.
 
         Args:
-            share: in the open interval 0..1; uniform shares give values of this distribution.
+            share: in the open interval 0..1.
         """
 
     @abstractmethod

@@ -47,9 +47,9 @@ class Pool:
     @classmethod
     def of(cls, files: Iterable[AudioFile], seed: int, group: Callable[[AudioFile], str]) -> "Pool":
         """Puts files on a ring, whatever their order."""
-        placed = sorted((position_of(seed, file.path), file.path, file) for file in files)
-        ring = Ring.of([position for position, _, _ in placed], [group(file) for _, _, file in placed])
-        return cls(tuple(file for _, _, file in placed), ring)
+        placed = sorted(((position_of(seed, file.path), file) for file in files), key=_by_position)
+        ring = Ring.of([position for position, _ in placed], [group(file) for _, file in placed])
+        return cls(tuple(file for _, file in placed), ring)
 
     @property
     def hours(self) -> float:
@@ -119,6 +119,10 @@ def speaker_of(file: AudioFile) -> str:
 def room_of(file: AudioFile) -> str:
     """Returns the room of an impulse response: as its row says, or its folder."""
     return file.room or file.path.rpartition("/")[0]
+
+
+def _by_position(placed: tuple[int, AudioFile]) -> tuple[int, str]:
+    return placed[0], placed[1].path
 
 
 def _path_of(file: AudioFile) -> str:

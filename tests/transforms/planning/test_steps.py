@@ -120,7 +120,9 @@ def test_plans_are_written_in_plan_order_in_every_mode(
     mixtures = tuple(planned(1 + number % 3) for number in range(6))
     subsets = [PlannedSubset("train", mixtures), PlannedSubset("dev", ())]
     plans = PlanFiles(OutputTree(str(tmp_path)), 2, 4, roots).for_subsets(subsets)
-    results = [to_mixture(one, (0.1 * (1 + number), 0.5, 0.5)) for number, one in enumerate(mixtures[:5])]
+    results: list[Mixture | Reject] = [
+        to_mixture(one, (0.1 * (1 + number), 0.5, 0.5)) for number, one in enumerate(mixtures[:5])
+    ]
     reject = Reject("x", "wham:n.wav", "read", "is gone", "restore it")
     rows = [GainRow("train", number, result) for number, result in enumerate([*results, reject])]
 
