@@ -1,5 +1,6 @@
 """The augmentation job: speed-changed copies of WHAM's training noises, beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -12,8 +13,10 @@ from transforms.augmentation import (
     ChangeSpeed,
     Engine,
     ListPending,
+    NoiseCopies,
     engine_problem,
     list_pending,
+    pending_copies,
     speed_problem,
 )
 from transforms.corpora import wham
@@ -31,11 +34,13 @@ class AugmentOptions:
         corpus: URL of the WHAM corpus; copies are written into its folder ``tr``.
         speeds: factors, multiples of 0.1.
         engine: ``sox`` for the published bits, ``soxr`` where that program is not at hand.
+        force: make copies again that are there already.
     """
 
     corpus: str
     speeds: tuple[float, ...] = DEFAULT_SPEEDS
     engine: Engine = "sox"
+    force: bool = False
 
     @property
     def folder(self) -> str:
@@ -78,7 +83,7 @@ class AugmentOptions:
 
     def outlook(self) -> list[str]:
         """Says of checked options how many copies are to be made. Raises StorageError."""
-        pending = list_pending(self.corpus, self.speeds)
+        pending = list_all(self.corpus, self.speeds) if self.force else list_pending(self.corpus, self.speeds)
         copies = sum(len(one.speeds) for one in pending)
         folder = storage.join(self.corpus, wham.TRAINING_FOLDER)
         return [
@@ -86,8 +91,14 @@ class AugmentOptions:
         ]
 
 
+def list_all(root: str, speeds: Sequence[float]) -> list[NoiseCopies]:
+    """Lists all copies of a corpus, whether they are there or not. Raises StorageError."""
+    paths = list_files(root, wham.TRAINING_FOLDER, wham.SUFFIXES)
+    return pending_copies([path for path in paths if not wham.is_copy(path)], speeds)
+
+
 def build(pipeline: beam.Pipeline, options: AugmentOptions) -> None:
-    """Adds the steps that make the copies which are not there yet.
+    """Adds the steps that make the copies which are not there yet, or all of them.
 
     Counters, in the namespace ``augment``: planned = written + rejected.
 
@@ -96,7 +107,13 @@ def build(pipeline: beam.Pipeline, options: AugmentOptions) -> None:
         options: already checked.
     """
     root = storage.OutputTree(options.corpus).root
-    copies = pipeline | "ListPending" >> ListPending(root, options.speeds)
+    if options.force:
+        corpus = pipeline | "NameCorpus" >> beam.Create([root], reshuffle=False)
+        # URL
+        list_copies = beam.FlatMap(list_all, speeds=options.speeds).with_output_types(NoiseCopies)
+        copies = corpus | "ListAll" >> list_copies
+    else:
+        copies = pipeline | "ListPending" >> ListPending(root, options.speeds)
     # NoiseCopies
     made = copies | "ChangeSpeed" >> ChangeSpeed(root, options.engine)
     # written: path, rejects: Reject

@@ -68,7 +68,7 @@ def augment_options(checker: Checker) -> augment.AugmentOptions:
             speeds.append(float(word))
         except ValueError:
             checker.problems.append(f"--speeds {word}: wanted a number such as 0.8")
-    return augment.AugmentOptions(arguments.corpus, tuple(speeds), arguments.engine)
+    return augment.AugmentOptions(arguments.corpus, tuple(speeds), arguments.engine, arguments.force)
 
 
 def activity_options(checker: Checker) -> activity.ActivityOptions:

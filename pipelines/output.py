@@ -42,9 +42,9 @@ def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> 
     problems = []
     for plan in plans:
         part = plan.part
-        if not tree.exists(plan_path(part.name)) or prune:
+        stored = None if prune else _stored_plan(tree, part.name)
+        if stored is None:
             continue
-        stored = StoredPlan.open(tree.url(plan_path(part.name)))
         if stored.part != part:
             problems.append(
                 f"{tree.root}: holds {part.name} made by recipe {stored.part.recipe}; use another --out"
@@ -57,6 +57,14 @@ def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> 
             )
     if problems:
         raise UsageError(problems)
+
+
+def _stored_plan(tree: OutputTree, part_name: str) -> StoredPlan | None:
+    """Opens the plan that an output holds of a part; None without one that can be read: it is replaced."""
+    try:
+        return StoredPlan.open(tree.url(plan_path(part_name)))
+    except (StorageError, UsageError):
+        return None
 
 
 def forget_summary(job: RenderJob, part_name: str) -> None:

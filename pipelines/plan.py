@@ -227,7 +227,7 @@ def _print_summary(
 ) -> None:
     for subset in subsets:
         url = storage.join(request.out, librimix.plan_path(subset.listing_name, request.choices.speakers))
-        print(f"  {subset.listing_name}: {counted(len(subset.mixtures), 'mixture')} in {url}")
+        print(f"  {subset.listing_name}: {counted(len(subset.mixtures), 'mixture')} planned, in {url}")
     if not request.roots:
         print("without the audio (--librispeech, --wham) the plans have no gains and cannot be rendered")
     round_to = request.choices.round_to

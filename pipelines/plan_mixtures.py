@@ -134,8 +134,8 @@ def _description(config: MixturesConfig, listings: Listings, subset: str) -> str
     wanted = f"{config.hours_of(subset):.1f} h of" if count is None else f"{count:,}"
     return (
         f"{subset}: {wanted} mixtures would be planned of {len(speech.files):,} utterances "
-        f"({speech.hours:.1f} h) by {len(speech.ring.sizes):,} speakers, {len(corpus.noise.files):,} noises and "
-        f"{len(corpus.rooms.files):,} room responses"
+        f"({speech.hours:.1f} h) by {len(speech.ring.sizes):,} speakers, {len(corpus.noise.files):,} noises "
+        f"and {len(corpus.rooms.files):,} room responses"
     )
 
 

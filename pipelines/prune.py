@@ -58,8 +58,27 @@ def prune(job: RenderJob, summaries: Sequence[PartSummary]) -> None:
     others = [job.stored_plan(name).part for name in names if name not in current]
     unwanted = [path for summary in summaries for path in _unwanted_of_part(job, summary)]
     unwanted += [path for part in others for path in _all_of_part(job, part)]
-    if not unwanted:
-        return
+    parts = [*(summary.part for summary in summaries), *others]
+    folders = {folder for part in parts for sink in _sinks(job, FORMATS) for folder in sink.folders(part)}
+    if unwanted:
+        _remove(job, unwanted, summaries, others)
+    for folder in folders | {posixpath.dirname(path) for path in unwanted}:
+        _remove_empty_folders(tree, folder)
+        _remove_empty_folders(tree, f"{OWN_FOLDER}/{folder}")
+
+
+def _remove(
+    job: RenderJob, unwanted: Sequence[str], summaries: Sequence[PartSummary], others: Sequence[Part]
+) -> None:
+    """Removes files, and brings what speaks of them up to date.
+
+    Args:
+        job: the output and the options.
+        unwanted: the files.
+        summaries: the parts of this run.
+        others: parts that go altogether.
+    """
+    tree = job.tree
     tree.remove(RUN_PATH)
     for path in unwanted:
         tree.remove(path)
@@ -70,9 +89,6 @@ def prune(job: RenderJob, summaries: Sequence[PartSummary]) -> None:
         _remove_indices(job, part, FORMATS)
     for sink in _sinks(job, FORMATS):
         sink.close_corpus([summary.part for summary in stored_summaries(tree)])
-    for folder in {posixpath.dirname(path) for path in unwanted}:
-        _remove_empty_folders(tree, folder)
-        _remove_empty_folders(tree, f"{OWN_FOLDER}/{folder}")
 
 
 def _unwanted_of_part(job: RenderJob, summary: PartSummary) -> list[str]:
@@ -140,9 +156,10 @@ def _tables(job: RenderJob, part: Part) -> Iterator[str]:
 
 
 def _remove_indices(job: RenderJob, part: Part, formats: Sequence[Format]) -> None:
-    """Removes what stands beside a part's shards in formats that it has no shards in."""
+    """Removes the indices of a part in formats that it has no shards in; tables have no shards."""
     for sink in _sinks(job, formats):
-        sink.open_part(part, 0).close()
+        if sink.name != WavSink.name:
+            sink.open_part(part, 0, ()).close()
 
 
 def _remove_empty_folders(tree: OutputTree, folder: str) -> None:

@@ -20,6 +20,7 @@ _PLAIN_LINE_S = 10.0
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
 _STEP = re.compile(r" \[while running '[^']*'\]")
 _INTERRUPTED = "KeyboardInterrupt"
+_WORKER_GONE = "Channel closed prematurely"
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,11 @@ def _plain(error: BaseException) -> str:
     text = _STEP.sub("", f"{type(error).__module__}.{type(error).__name__}: {error}")
     if own := _OWN_ERROR.findall(text):
         return str(own[-1])
+    if _WORKER_GONE in text:
+        return (
+            "the run broke off: a worker process ended suddenly, as when it is killed or memory runs out; "
+            "run the same command again to go on, with fewer --workers if memory is short"
+        )
     last = [line.strip() for line in text.splitlines() if line.strip()][-1]
     return f"the run broke off: {last.removeprefix('builtins.')} (--verbose shows everything)"
 

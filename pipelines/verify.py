@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import itertools
 import posixpath
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from transforms import storage
 from transforms.errors import UsageError
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
 from transforms.ledger import ShardLedger
-from transforms.plan import FORMATS, Format, RenderOptions, Shard
+from transforms.plan import RenderOptions, Shard
 from transforms.recipes import recipe_named
 from transforms.sharding import RenderJob, plan_path
 from transforms.storage import OutputTree
@@ -27,20 +26,17 @@ from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
 
 @dataclass(frozen=True)
 class Checks:
-    """What to check of the parts that one recipe made in the same formats.
+    """What to check of one part.
 
     Attributes:
-        job: how they were made.
+        job: how it was made.
+        part: its name.
         shards: the shards to look at.
     """
 
     job: RenderJob
+    part: str
     shards: tuple[ShardCheck, ...]
-
-    @property
-    def label(self) -> str:
-        """A name for the step that checks them."""
-        return "".join(map(str.capitalize, ("verify", self.job.recipe, *self.job.options.formats)))
 
 
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
@@ -102,7 +98,7 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         StorageError: a ledger is missing.
         UsageError: the output has no such item, or a corpus is not where it was.
     """
-    grouped: dict[tuple[str, tuple[Format, ...]], list[ShardCheck]] = defaultdict(list)
+    checks: list[Checks] = []
     missing, roots = set(ids or ()), set[str]()
     summaries = stored_summaries(job.tree)
     _check_finished(job.tree, summaries)
@@ -112,22 +108,16 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         roots |= {name.partition(":")[0] for ledger in read for name in ledger.sources}
         chosen = _chosen(zip(plan.shards, read, strict=True), sample=sample, ids=ids)
         missing -= {item_id for _, item_id in chosen}
-        formats = tuple(form for form in FORMATS if form in summary.statistics.bytes_of)
-        group = grouped[plan.part.recipe, formats]
-        for shard, pairs in itertools.groupby(chosen, key=lambda pair: pair[0]):
-            group.append(ShardCheck(shard, tuple(item_id for _, item_id in pairs)))
+        grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
+        shards = [ShardCheck(shard, tuple(item_id for _, item_id in pairs)) for shard, pairs in grouped]
+        own = dataclasses.replace(
+            job, recipe=plan.part.recipe, options=summary.options, settings=plan.settings
+        )
+        checks.append(Checks(own, summary.part.name, tuple(shards)))
     _check_roots(job, roots)
     if missing:
         raise UsageError(f"{job.out}: has no written item {', '.join(sorted(missing))}")
-    return [
-        Checks(
-            dataclasses.replace(
-                job, recipe=recipe, options=dataclasses.replace(job.options, formats=formats)
-            ),
-            tuple(shards),
-        )
-        for (recipe, formats), shards in grouped.items()
-    ]
+    return checks
 
 
 def _chosen(
@@ -173,9 +163,9 @@ def build(pipeline: Any, *, out: str, checks: Sequence[Checks]) -> None:
 
     found = [
         pipeline
-        | f"Choose{group.label}" >> beam.Create(group.shards, reshuffle=False).with_output_types(ShardCheck)
+        | f"Choose {group.part}" >> beam.Create(group.shards, reshuffle=False).with_output_types(ShardCheck)
         # ShardCheck
-        | group.label >> VerifyShards(group.job)
+        | f"Verify {group.part}" >> VerifyShards(group.job)
         # Mismatch
         for group in checks
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from transforms import ledger as ledgers
 from transforms.errors import StorageError
-from transforms.plan import Part
+from transforms.plan import Part, RenderOptions
 from transforms.rejects import Reject
 from transforms.sharding import RenderJob, read_plan_rejects, summary_path
 from transforms.sinks import sinks_for
@@ -27,7 +27,7 @@ class PartSummary:
     Attributes:
         part: which part.
         shards: how many shards.
-        table_paths: how its tables name files.
+        options: what the run that merged it made.
         written: items written.
         rejects: items that could not be made.
         files: size in bytes of the tables, indices and the like beside the shards, by path.
@@ -36,7 +36,7 @@ class PartSummary:
 
     part: Part
     shards: int
-    table_paths: str
+    options: RenderOptions
     written: int
     rejects: tuple[Reject, ...]
     files: Mapping[str, int | None]
@@ -61,7 +61,7 @@ class PartSummary:
         return cls(
             part=Part(**fields["part"]),
             shards=fields["shards"],
-            table_paths=fields["table_paths"],
+            options=RenderOptions.from_json(fields["options"]),
             written=fields["written"],
             rejects=tuple(Reject(**reject) for reject in fields["rejects"]),
             files=dict(fields["files"]),
@@ -89,7 +89,7 @@ def is_finished(job: RenderJob, part_name: str, shard_count: int) -> bool:
     return (
         summary is not None
         and summary.shards == shard_count
-        and summary.table_paths == job.options.table_paths
+        and summary.options.table_paths == job.options.table_paths
         and all(job.tree.size(path) == size_bytes for path, size_bytes in summary.files.items())
     )
 
@@ -106,7 +106,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     job.tree.remove(RUN_PATH)
     plan = job.stored_plan(part_name)
     sinks = sinks_for(job.tree, job.rules, job.options)
-    writers = [sink.open_part(plan.part, plan.shard_count) for sink in sinks]
+    writers = [sink.open_part(plan.part, plan.shard_count, plan.roles) for sink in sinks]
     statistics = PartStatistics()
     rejects = read_plan_rejects(job.tree, part_name)
     shard_files: set[str] = set()
@@ -122,7 +122,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     summary = PartSummary(
         part=plan.part,
         shards=plan.shard_count,
-        table_paths=job.options.table_paths,
+        options=job.options,
         written=statistics.items,
         rejects=tuple(rejects),
         files={path: job.tree.size(path) for writer in writers for path in writer.files},

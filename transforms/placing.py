@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from transforms.activity import active_level
 from transforms.errors import SourceError
 from transforms.loudness import integrated_loudness_lufs
-from transforms.plan import Measure, Mixture, Source, is_noise
+from transforms.plan import DRY_SUFFIX, Measure, Mixture, Source, is_noise
 
 Doubles = NDArray[np.float64]
 
 SPEECH = "speech"
-DRY_SUFFIX = "_dry"
 _STAGE = "level"
 
 

@@ -24,6 +24,7 @@ from transforms.errors import StorageError, UsageError
 
 PLAN_FORMAT = 1
 NOISE = "noise"
+DRY_SUFFIX = "_dry"
 MONO = -1
 WHOLE = -1
 
@@ -41,6 +42,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 _SAFE_ROLE = re.compile(r"[a-z][a-z0-9_]*")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+,=@-]*")
 LONGEST_ID = 200
+MOST_DB = 1000.0
 
 
 def is_noise(role: str) -> bool:
@@ -233,6 +235,10 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
         yield f"level {source.level} of {role} is not a finite number"
     if source.level_kind not in get_args(LevelKind) or source.fit not in get_args(Fit):
         yield f"level kind {source.level_kind!r} or fit {source.fit!r} of {role} is not known"
+    if source.level_kind == "active_level" and not 0 < source.active_power < math.inf:
+        yield f"active power {source.active_power} of {role} is not above 0"
+    if source.level_kind != "gain" and abs(source.level) > MOST_DB:
+        yield f"level {source.level} dB of {role} is beyond {MOST_DB} dB"
     if source.channel < MONO or source.offset_samples < 0 or source.length_samples < WHOLE:
         yield f"channel, offset or length of {role} is negative"
     if source.length_samples == 0:
@@ -246,6 +252,7 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
 
 
 _MIXTURE_COUNT = "mixtape.mixtures"
+_ROLES = "mixtape.roles"
 _SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
 
 
@@ -306,6 +313,7 @@ def write_plan(
 
     rest = iter(mixtures)
     shard_count = mixture_count = 0
+    roles: set[str] = set()
     schema = _schema(part, settings)
     with (
         tree.open(path, keep_equal=True) as file,
@@ -316,7 +324,9 @@ def write_plan(
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             shard_count += 1
             mixture_count += len(group)
-        writer.add_key_value_metadata({_MIXTURE_COUNT: str(mixture_count)})
+            roles.update(source.role for mixture in group for source in mixture.sources)
+        ordered = sorted(roles, key=lambda role: (is_noise(role), len(role), role))
+        writer.add_key_value_metadata({_MIXTURE_COUNT: str(mixture_count), _ROLES: ",".join(ordered)})
     return shard_count
 
 
@@ -329,6 +339,7 @@ class StoredPlan:
         part: what the mixtures make up.
         shard_count: row groups.
         mixture_count: mixtures in all shards.
+        roles: all roles of its sources, noise last.
         settings: what the plan decides about rendering.
     """
 
@@ -336,6 +347,7 @@ class StoredPlan:
     part: Part
     shard_count: int
     mixture_count: int
+    roles: tuple[str, ...]
     settings: Settings
 
     @classmethod
@@ -343,7 +355,7 @@ class StoredPlan:
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
         footer = _parquet(url).metadata
         facts = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
-        if facts.get("mixtape.format") != str(PLAN_FORMAT):
+        if facts.get("mixtape.format") != str(PLAN_FORMAT) or _ROLES not in facts:
             raise UsageError(
                 f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
                 "plan again with this version"
@@ -352,7 +364,8 @@ class StoredPlan:
         if problem := id_problem(part.corpus) or id_problem(part.subset):
             raise UsageError(f"{url}: corpus {part.corpus!r} or subset {part.subset!r} {problem}")
         settings = json.loads(facts["mixtape.settings"])
-        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), settings)
+        roles = tuple(filter(None, facts[_ROLES].split(",")))
+        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), roles, settings)
 
     @property
     def shards(self) -> list[Shard]:

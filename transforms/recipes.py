@@ -1,12 +1,12 @@
 """The registry of recipes: what a published corpus is called, holds, and where its files go."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from transforms.errors import UsageError
-from transforms.plan import Part, Settings, Variant, is_noise
+from transforms.plan import DRY_SUFFIX, Part, Settings, Variant, is_noise
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
 Quantiser = Literal["floor", "round"]
@@ -101,6 +101,10 @@ class Recipe:
     def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
         """Returns what is written of a mixture: its needed sources, then the mixtures asked for."""
         return self.needed_roles(roles, types) + tuple(types)
+
+    def roles_of(self, streams: Iterable[str]) -> list[str]:
+        """Returns the roles among the streams of an item: no mixtures, and no dry references."""
+        return [name for name in streams if name not in self.types and not name.endswith(DRY_SUFFIX)]
 
     def needed_roles(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
         """Returns the roles that must be read: all speech, and noise only if a type sums it."""

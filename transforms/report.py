@@ -40,6 +40,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _FAMILIES = {
     "length_s": ("Length", "Length of the mixtures written."),
     "gain_db": ("Gain", "Gain of each source, as planned."),
+    "level_db": ("Level", "Level of each source, as planned."),
     "snr_db": ("SNR", "Each source against the rest of its mixture, as measured in every length mode."),
 }
 

@@ -204,7 +204,8 @@ def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
     stamps: dict[str, FileStamp] = {}
     for name, content in old.sources.items():
         found = _stamp_of(reader.url_of(name))
-        trusted = content != storage.MISSING and found is not None and found == known.get(name)
+        known_stamp = found is not None and found.version != "" and found == known.get(name)
+        trusted = known_stamp and content != storage.MISSING
         if not trusted and reader.content(name) != content:
             return False
         if found is not None:

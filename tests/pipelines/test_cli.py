@@ -151,15 +151,15 @@ def test_all_problems_of_a_command_line_are_named_together(mixtape: Mixtape, tmp
     assert outcome.status == 2
     assert outcome.problems == [
         "--librispeach is not a flag of this command; did you mean --librispeech?",
-        f"{tmp_path / 'none'}: no such plan or folder; check the path",
-        f"{tmp_path}: holds no plan; looked for libri<N>mix_<listing>.csv (for instance "
-        "libri2mix_train-clean-100.csv) at any depth among 0 CSV files",
         "--rates 44: wanted a whole number of 1000 or more",
         "--modes mim: wanted some of min max, each once",
         "--types mixclean: wanted some of mix_clean mix_both mix_single, each once",
         "--formats wave: wanted some of wav webdataset tfrecord, each once",
         "--shard-size 0: wanted a whole number of 1 or more",
         "--librispeech /nowhere: no such folder; check the path",
+        f"{tmp_path / 'none'}: no such plan or folder; check the path",
+        f"{tmp_path}: holds no plan; looked for libri<N>mix_<listing>.csv (for instance "
+        "libri2mix_train-clean-100.csv) at any depth among 0 CSV files",
         "--out is needed; see mixtape render librimix --help",
         "--max-rejects 'many': wanted a count such as 10 or a share such as 0.5%",
         "--workers two: wanted a whole number of 1 or more",

@@ -211,7 +211,7 @@ def test_a_killed_worker_breaks_the_run_off(corpus: Corpus, whole: Whole, start:
     os.kill(broken.workers()[0], signal.SIGKILL)
     status, said = broken.end()
     assert status == 1
-    assert said.startswith("mixtape: the run broke off: ")
+    assert said.startswith("mixtape: the run broke off: a worker process ended suddenly")
     assert said.count("\n") == 1, said
     assert_completed(corpus, broken.out, whole)
 

@@ -316,9 +316,10 @@ def test_a_summary_that_cannot_be_read(corpus: Corpus, out: Path, data: bytes) -
     assert contents(out) == held
 
 
-def test_a_plan_that_is_gone_from_the_output(corpus: Corpus, out: Path) -> None:
+@pytest.mark.parametrize("damage", [os.unlink, lambda path: os.truncate(path, 5)], ids=["gone", "cut"])
+def test_a_damaged_plan_in_the_output(corpus: Corpus, out: Path, damage: Callable[[Path], None]) -> None:
     before, held = identities(out), contents(out)
-    (out / "_mixtape/plan/Libri2Mix-train-100.parquet").unlink()
+    damage(out / "_mixtape/plan/Libri2Mix-train-100.parquet")
     assert run(corpus, out, *SMALL) == 0
     assert contents(out) == held
     assert not shards_in(changed(before, out))

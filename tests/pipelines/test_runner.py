@@ -106,10 +106,13 @@ def test_counters_are_summed_over_the_steps_that_count(beam_mode: list[str]) -> 
 
 
 def failing(fail: Callable[[int], Any]) -> Callable[[Any], None]:
-    """Returns what builds a pipeline whose workers meet an error."""
+    """Returns what builds a pipeline whose workers meet an error, after all of them have begun.
+
+    Beam's local runner can wait for ever for a worker that begins after another has failed.
+    """
 
     def build(pipeline: Any) -> None:
-        _ = pipeline | beam.Create([1], reshuffle=False) | "Meet" >> beam.Map(fail)
+        _ = pipeline | beam.Create([1]) | "Spread" >> beam.Reshuffle() | "Meet" >> beam.Map(fail)
 
     return build
 
@@ -162,7 +165,8 @@ def test_unknown_errors_come_out_shortened(beam_mode: list[str]) -> None:
     with pytest.raises(MixtapeError) as raised:
         run_pipeline(failing(unknown_error), Running(2, tuple(beam_mode)))
     assert re.fullmatch(
-        "the run broke off: KeyError: ['\"]no such thing['\"] \\(--verbose shows everything\\)", str(raised.value)
+        "the run broke off: KeyError: ['\"]no such thing['\"] \\(--verbose shows everything\\)",
+        str(raised.value),
     )
 
 

@@ -116,7 +116,7 @@ def test_any_speech_listing_reads_back(
 
 @given(
     rows=st.lists(
-        st.builds(AudioFile, paths, counts, counts, counts, names, names, names | st.just("")),
+        st.builds(AudioFile, paths, counts, counts, counts, *[names] * 2, *[names | st.just("")] * 4),
         min_size=1,
         unique_by=lambda row: row.path,
     )
@@ -126,6 +126,27 @@ def test_any_audio_listing_reads_back(
 ) -> None:
     url = stored(tmp_path_factory.mktemp("l"), listing.audio_files_csv(rows).decode())
     assert listing.read_audio_files(url) == rows
+
+
+def test_optional_columns_are_written_only_where_they_hold_something() -> None:
+    plain = AudioFile("a.wav", 8000, 1, 8000, "WAV", "PCM_16", "s1")
+    said = dataclasses.replace(plain, path="b.wav", text='well, "yes"', subset="dev")
+    assert listing.audio_files_csv([plain]).decode().splitlines()[0] == AUDIO_HEADER.strip()
+    assert listing.audio_files_csv([plain, said]).decode().splitlines() == [
+        AUDIO_HEADER.strip() + ",text,subset",
+        "a.wav,8000,1,8000,1.0,WAV,PCM_16,s1,,",
+        'b.wav,8000,1,8000,1.0,WAV,PCM_16,s1,"well, ""yes""",dev',
+    ]
+
+
+def test_optional_columns_may_be_missing_but_not_be_there_twice(tmp_path: Path) -> None:
+    header, row = AUDIO_HEADER.strip(), "a.wav,8000,1,8000,1.0,WAV,PCM_16,s1"
+    url = stored(tmp_path, f"{header},room\n{row},hall\n")
+    assert listing.read_audio_files(url) == [
+        AudioFile("a.wav", 8000, 1, 8000, "WAV", "PCM_16", "s1", room="hall")
+    ]
+    with pytest.raises(UsageError, match="wanted one column each of room; found"):
+        listing.read_audio_files(stored(tmp_path, f"{header},room,room\n{row},hall,hall\n"))
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,7 @@ def _range_problems(config: MixturesConfig) -> Iterator[str]:
     )
     for name, distribution, low, high in allowed:
         lowest, highest = distribution.bounds() if distribution else (low, high)
-        endless = isinstance(low, float) and math.isinf(low) and math.isinf(highest)
+        endless = math.isinf(low) and math.isinf(highest)
         if lowest < low or (highest > high and not endless):
             yield (
                 f"{flag(name)} {distribution}: gives values from {lowest:g} to {highest:g}, "

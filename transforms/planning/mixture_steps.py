@@ -89,7 +89,7 @@ def write_subset(
 
 
 class _PlanSubset(beam.DoFn):
-    def __init__(self, config: MixturesConfig, urls: ListingUrls, out: str, shard_size: int) -> None:
+    def __init__(self, config: MixturesConfig, urls: ListingUrls, out: str, *, shard_size: int) -> None:
         self._config = config
         self._urls = urls
         self._out = out
@@ -131,7 +131,7 @@ class PlanMixtures(beam.PTransform[beam.PCollection[str], beam.PCollection[Plann
 
     def expand(self, subsets: beam.PCollection[str]) -> beam.PCollection[PlannedSubset]:
         """Adds the steps."""
-        planning = beam.ParDo(_PlanSubset(self.config, self.urls, self.out, self.shard_size))
+        planning = beam.ParDo(_PlanSubset(self.config, self.urls, self.out, shard_size=self.shard_size))
         planned: beam.PCollection[PlannedSubset] = (
             subsets
             | "Spread" >> beam.Reshuffle()

@@ -97,7 +97,10 @@ def plan_range(
     if config.reuse == "independent":
         return (plan_item(config, corpus, number) for number in numbers)
     dealt = itertools.islice(deal(config, corpus), start, stop)
-    return (_planned(config, corpus, number, places) for number, places in zip(numbers, dealt, strict=False))
+    return (
+        _planned(config, corpus, number=number, places=places)
+        for number, places in zip(numbers, dealt, strict=False)
+    )
 
 
 def plan_item(config: MixturesConfig, corpus: SubsetCorpus, number: int) -> PlannedItem:
@@ -105,7 +108,7 @@ def plan_item(config: MixturesConfig, corpus: SubsetCorpus, number: int) -> Plan
     draws = ItemDraws.of(config.seed, corpus.subset, number)
     ring, count = corpus.speech.ring, speaker_count(config, draws)
     choose = _chosen_in_one_group if config.talkers == "same" else _chosen_in_different_groups
-    return _planned(config, corpus, number, choose(ring, draws, "speech", count))
+    return _planned(config, corpus, number=number, places=choose(ring, draws, purpose="speech", count=count))
 
 
 def speaker_count(config: MixturesConfig, draws: ItemDraws) -> int:
@@ -162,7 +165,7 @@ def _longest_waiting(waiting: dict[int, deque[int]], chosen: dict[int, int]) -> 
     return place
 
 
-def _chosen_in_different_groups(ring: Ring, draws: ItemDraws, purpose: str, count: int) -> tuple[int, ...]:
+def _chosen_in_different_groups(ring: Ring, draws: ItemDraws, *, purpose: str, count: int) -> tuple[int, ...]:
     """Chooses members of different groups."""
     places: list[int] = []
     taken: list[int] = []
@@ -173,7 +176,7 @@ def _chosen_in_different_groups(ring: Ring, draws: ItemDraws, purpose: str, coun
     return tuple(places)
 
 
-def _chosen_in_one_group(ring: Ring, draws: ItemDraws, purpose: str, count: int) -> tuple[int, ...]:
+def _chosen_in_one_group(ring: Ring, draws: ItemDraws, *, purpose: str, count: int) -> tuple[int, ...]:
     """Chooses different members of one group that has so many."""
     places = [ring.choose(draws.probes(f"{purpose}/0"), lambda place: ring.size_at(place) >= count)]
     for turn in range(1, count):
@@ -215,7 +218,7 @@ def _planned(config: MixturesConfig, corpus: SubsetCorpus, number: int, places: 
         for turn in turns
     )
     length = max(map(sum, zip(starts, lengths, tails, strict=True)))
-    sources = (*speech, *_noises(config, corpus, draws, length))
+    sources = (*speech, *_noises(config, corpus, draws, length=length))
     return PlannedItem(Mixture(f"{corpus.subset}-{number:07d}", sources), length)
 
 
@@ -272,13 +275,15 @@ def _rooms(corpus: SubsetCorpus, draws: ItemDraws, count: int) -> list[Any]:
     """Chooses as many impulse responses of one room; none where there are no rooms."""
     if not corpus.rooms.files:
         return []
-    places = _chosen_in_one_group(corpus.rooms.ring, draws, "room", count)
+    places = _chosen_in_one_group(corpus.rooms.ring, draws, purpose="room", count=count)
     return [corpus.rooms.files[place] for place in places]
 
 
-def _noises(config: MixturesConfig, corpus: SubsetCorpus, draws: ItemDraws, length: int) -> Iterator[Source]:
+def _noises(
+    config: MixturesConfig, corpus: SubsetCorpus, draws: ItemDraws, *, length: int
+) -> Iterator[Source]:
     """Chooses different noises, and where in them to begin; one too short begins at 0 and is repeated."""
-    places = _chosen_in_different_groups(corpus.noise.ring, draws, "noise", config.noises)
+    places = _chosen_in_different_groups(corpus.noise.ring, draws, purpose="noise", count=config.noises)
     for turn, place in enumerate(places):
         file = corpus.noise.files[place]
         needed = math.ceil(length * own_per_planned(file.rate_hz, 1.0, config.rate_hz))

@@ -73,8 +73,8 @@ class Sink(abc.ABC):
         """Opens a shard: its files appear whole when the block ends well, and never otherwise."""
 
     @abc.abstractmethod
-    def open_part(self, part: Part, shard_count: int) -> PartWriter:
-        """Begins what is written beside a part's shards."""
+    def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
+        """Begins what is written beside a part's shards, given their number and all roles of its plan."""
 
     @abc.abstractmethod
     def is_shard_file(self, part: Part, path: str) -> bool:

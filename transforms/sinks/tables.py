@@ -41,9 +41,12 @@ class TablesWriter(PartWriter):
         recipe: names the tables and their members.
         options: the types, and how paths are written.
         part: what the tables are of.
+        roles: all roles of its plan; an item that lacks one leaves its fields empty.
     """
 
-    def __init__(self, tree: OutputTree, recipe: Recipe, options: RenderOptions, part: Part) -> None:
+    def __init__(
+        self, tree: OutputTree, recipe: Recipe, options: RenderOptions, *, part: Part, roles: Sequence[str]
+    ) -> None:
         if recipe.table_path is None:
             raise ValueError(f"recipe {recipe.name} publishes no tables")
         self._table_path = recipe.table_path
@@ -51,6 +54,8 @@ class TablesWriter(PartWriter):
         self._recipe = recipe
         self._options = options
         self._part = part
+        needed = recipe.needed_roles(roles, options.types)
+        self._members = {name: recipe.types[name](needed) for name in options.types}
         self._open = contextlib.ExitStack()
         self._files: dict[str, BinaryIO] = {}
 
@@ -62,29 +67,27 @@ class TablesWriter(PartWriter):
                     self._add_rows(item, record, mix_type)
 
     def _add_rows(self, item: ItemRecord, record: VariantRecord, mix_type: str) -> None:
-        roles = [stream for stream in record.crc32c if stream not in self._recipe.types]
-        members = self._recipe.types[mix_type](roles)
+        own = self._recipe.types[mix_type](self._recipe.roles_of(record.crc32c))
         for kind in TABLE_KINDS:
             path = self._table_path(self._part, record.variant, kind, mix_type)
             if path not in self._files:
-                self._begin(path, table_columns(kind, members))
-            row = self._row(kind, item.id, record, path, (mix_type, *members))
-            self._files[path].write(csv_bytes([row]))
+                self._begin(path, table_columns(kind, self._members[mix_type]))
+            if kind == "metrics":
+                fields = dict(zip(own, map(repr, record.snr_db[mix_type]), strict=True))
+            else:
+                fields = {role: self._shown(item, record, role, path) for role in own}
+            row = [fields.get(role, "") for role in self._members[mix_type]]
+            if kind == "mixture":
+                row = [self._shown(item, record, mix_type, path), *row, str(record.samples)]
+            self._files[path].write(csv_bytes([[item.id, *row]]))
 
     def _begin(self, path: str, columns: Sequence[str]) -> None:
         self._files[path] = self._open.enter_context(self._tree.open(path))
         self._files[path].write(csv_bytes([columns]))
 
-    def _row(
-        self, kind: TableKind, item_id: str, record: VariantRecord, table: str, streams: Sequence[str]
-    ) -> list[str]:
-        if kind == "metrics":
-            return [item_id, *(repr(float(snr)) for snr in record.snr_db[streams[0]])]
-        paths = [self._recipe.wav_path(self._part, record.variant, stream, item_id) for stream in streams]
-        return [item_id, *(self._shown(path, table) for path in paths), str(record.samples)]
-
-    def _shown(self, path: str, table: str) -> str:
-        """Writes a path of the output as the run wants it in tables."""
+    def _shown(self, item: ItemRecord, record: VariantRecord, stream: str, table: str) -> str:
+        """Returns the place of an item's file as the run wants it in a table."""
+        path = self._recipe.wav_path(self._part, record.variant, stream, item.id)
         match self._options.table_paths:
             case "absolute":
                 return self._tree.url(path)

@@ -235,9 +235,9 @@ class TFRecordSink(Sink):
             yield writer
         writer.files = files.written
 
-    def open_part(self, part: Part, shard_count: int) -> PartWriter:
+    def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
         """Begins what the data sets' descriptions say of a part; shards come with their ledgers."""
-        del shard_count
+        del shard_count, roles
         return _SplitWriter(self, part)
 
     def close_corpus(self, parts: Sequence[Part]) -> None:

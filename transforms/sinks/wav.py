@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from transforms.audio import WAV_HEADER_BYTES, wav_header
 from transforms.ledger import ItemRecord
@@ -40,12 +40,12 @@ class WavSink(Sink):
         """Opens a shard; each file stands as soon as its item was added."""
         yield _WavWriter(self.tree, self.recipe, shard.part)
 
-    def open_part(self, part: Part, shard_count: int) -> PartWriter:
+    def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
         """Begins the tables of a part, if the recipe publishes any."""
         del shard_count
         if self.recipe.table_path is None:
             return NothingBeside()
-        return TablesWriter(self.tree, self.recipe, self.options, part)
+        return TablesWriter(self.tree, self.recipe, self.options, part=part, roles=roles)
 
     def item_files(self, part: Part, item: ItemRecord) -> Iterator[tuple[str, int]]:
         """Yields place and size in bytes of every file of an item."""

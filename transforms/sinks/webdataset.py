@@ -7,7 +7,7 @@ reader meets an extended header. Formats: POSIX.1-1988 (ustar), wids-shard-index
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from transforms.audio import wav_header
@@ -166,9 +166,9 @@ class WebDatasetSink(Sink):
             writer.finish()
         writer.write_indices(self.tree)
 
-    def open_part(self, part: Part, shard_count: int) -> PartWriter:
+    def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
         """Begins the wids indices of a part; a part may have any number of shards."""
-        del shard_count
+        del shard_count, roles
         return _WidsWriter(self, part)
 
     def is_shard_file(self, part: Part, path: str) -> bool:

@@ -156,7 +156,7 @@ def test_words_with_weights(words: list[str], expected: Choice) -> None:
 
 @pytest.mark.parametrize("words", [["2:0.6", "3"], ["2:x"], ["two"]])
 def test_words_that_are_no_numbers(words: list[str]) -> None:
-    with pytest.raises(ValueError, match="weights|could not convert"):
+    with pytest.raises(ValueError, match=r"weights|could not convert"):
         distributions.weighted(words)
 
 

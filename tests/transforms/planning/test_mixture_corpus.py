@@ -163,13 +163,14 @@ def unknown(rows: Sequence[AudioFile]) -> list[AudioFile]:
         (
             {"speakers": "3"},
             Listings(speech(2, each=30), noises(1)),
-            r"subset train: 3 different speakers per mixture are wanted, 2 available; it has 60 of 60 utterances "
-            r"\(0.05 h\) from 1 s to inf s; list more speech",
+            r"subset train: 3 different speakers per mixture are wanted, 2 available; "
+            r"it has 60 of 60 utterances \(0.05 h\) from 1 s to inf s; list more speech",
         ),
         (
             {"min_utterance_s": "4"},
             Listings(speech(9), noises(1)),
-            r"2 different speakers per mixture are wanted, 0 available; it has 0 of 36 utterances \(0.00 h\) from 4 s",
+            r"2 different speakers per mixture are wanted, 0 available; "
+            r"it has 0 of 36 utterances \(0.00 h\) from 4 s",
         ),
         (
             {"talkers": "any", "speakers": "2:0.5 5:0.5"},
@@ -217,12 +218,14 @@ def unknown(rows: Sequence[AudioFile]) -> list[AudioFile]:
         (
             {"reuse": "even", "speakers": "2 3"},
             Listings([*speech(1, each=30), *speech(9)[4:]], noises(9)),
-            "one speaker has 30 of 62 utterances; mixtures of 2.5 different speakers cannot use all of them evenly",
+            "one speaker has 30 of 62 utterances; "
+            "mixtures of 2.5 different speakers cannot use all of them evenly",
         ),
         (
             {"reuse": "even", "max_uses": "2", "count": "37"},
             Listings(speech(9), noises(9)),
-            "37 mixtures need 74 utterances or more, 36 used at most 2 times give 72; lower --count to 36 or less",
+            "37 mixtures need 74 utterances or more, 36 used at most 2 times give 72; "
+            "lower --count to 36 or less",
         ),
     ],
 )

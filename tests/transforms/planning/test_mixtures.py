@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 import pickle
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,6 @@ from transforms.planning import distributions
 from transforms.planning.mixture_config import MixturesConfig, read_config
 from transforms.planning.mixture_corpus import Listings, SubsetCorpus, played_length
 from transforms.planning.mixtures import (
-    PlannedItem,
     deal,
     part_of,
     plan_item,
@@ -122,7 +122,7 @@ def test_single_items_are_those_of_the_plan_on_any_machine(options: dict[str, st
 @pytest.mark.parametrize("kind", ["speech", "noise", "rooms"])
 def test_a_source_that_goes_changes_only_its_own_mixtures(options: dict[str, str], kind: str) -> None:
     before = planned(IN_ROOMS, **options)
-    for row in getattr(IN_ROOMS, kind)[::7]:
+    for row in getattr(IN_ROOMS, kind)[:: 40 if kind == "speech" else 9]:
         after = planned(without(IN_ROOMS, row.path), **options)
         changed = [one.id for one, two in zip(before, after, strict=True) if one != two]
         assert changed == [mixture.id for mixture in before if row.path in paths(mixture)]
@@ -139,11 +139,9 @@ def test_a_whole_speaker_that_goes_changes_only_its_own_mixtures() -> None:
 
 def test_speakers_and_rooms_that_get_too_small_change_only_their_own_mixtures() -> None:
     """Every speaker has as many utterances as the largest mixtures need, every room as many responses."""
-    small = Listings(
-        [row for row in SPEECH if row.path[-5] in "012"],
-        NOISE,
-        [r for r in ROOMS if int(r.path[6:-4].split("/")[-1]) % 4 < 3],
-    )
+    speech = [row for row in SPEECH if row.path[-5] in "012"]
+    rooms = [row for number, row in enumerate(ROOMS) if number % 4 < 3]
+    small = Listings(speech, NOISE, rooms)
     options = RICH | {"talkers": "same"}
     before = planned(small, **options)
     for row in [*small.speech[::9], *small.rooms[::5]]:
@@ -230,20 +228,19 @@ def test_mixtures_may_have_no_noise() -> None:
 
 @pytest.mark.parametrize("listings", [LISTINGS, IN_ROOMS], ids=["dry", "rooms"])
 def test_excerpts_of_noise_fit_or_begin_at_the_start(listings: Listings) -> None:
-    wanted = config(speakers="3", overlap="none")
-    items: list[PlannedItem] = list(plan_subset(wanted, corpus(wanted, listings)))
-    offsets = []
-    for item in items:
+    wanted = config()
+    begun_later = begun_at_once = 0
+    for item in plan_subset(wanted, corpus(wanted, listings)):
         noise = item.mixture.sources[-1]
-        rest = dataclasses.replace(
-            LENGTHS[noise.path], length_samples=LENGTHS[noise.path].length_samples - noise.offset_samples
-        )
+        row = LENGTHS[noise.path]
+        rest = dataclasses.replace(row, length_samples=row.length_samples - noise.offset_samples)
         if noise.offset_samples:
+            begun_later += 1
             assert played_length(rest, 16000) >= item.length_samples
-            offsets.append(noise.offset_samples)
         else:
-            assert played_length(rest, 16000) <= item.length_samples + 1 or len(offsets)
-    assert len(offsets) > 20
+            begun_at_once += played_length(row, 16000) > item.length_samples + 100
+    assert begun_later > 50
+    assert begun_at_once <= 1
 
 
 def test_length_counts_the_end_of_the_room() -> None:
@@ -285,7 +282,7 @@ def test_without_overlap_one_begins_where_the_other_ends() -> None:
             (source.start_samples, source.start_samples + length(source)) for source in mixture.speech
         )
         assert spoken[0][0] == 0
-        assert all(one[1] == two[0] for one, two in zip(spoken, spoken[1:], strict=False))
+        assert all(one[1] == two[0] for one, two in itertools.pairwise(spoken))
 
 
 def test_gaps_are_distributed_as_asked_for() -> None:
@@ -294,7 +291,7 @@ def test_gaps_are_distributed_as_asked_for() -> None:
         spoken = sorted(
             (source.start_samples, source.start_samples + length(source)) for source in mixture.speech
         )
-        gaps += [(two[0] - one[1]) / 16000 for one, two in zip(spoken, spoken[1:], strict=False)]
+        gaps += [(two[0] - one[1]) / 16000 for one, two in itertools.pairwise(spoken)]
     assert stats.kstest(gaps, stats.uniform(0.1, 0.4).cdf).pvalue > 0.01
 
 
@@ -404,7 +401,8 @@ def uses(mixtures: Iterable[Mixture]) -> collections.Counter[str]:
 
 
 def test_independent_use_is_reasonably_even() -> None:
-    counts = [uses(planned(count="24000"))[row.path] for row in SPEECH]
+    used = uses(planned(count="24000"))
+    counts = [used[row.path] for row in SPEECH]
     mean = sum(counts) / len(counts)
     deviation = math.sqrt(sum((count - mean) ** 2 for count in counts) / len(counts))
     assert mean == 200
@@ -428,27 +426,13 @@ def test_no_utterance_is_used_more_often_than_allowed(most: str, count: str) -> 
     assert min(used[row.path] for row in SPEECH) >= int(most) - 1
 
 
-def test_dealing_beyond_what_is_there_is_refused_before_work() -> None:
-    """Speaker r0 has five of eight utterances: of four pairs that the number allows, three can be made."""
-    rows = [
-        file(f"{number}.wav", 20_000, speaker="r0" if number < 5 else f"r{number}") for number in range(8)
-    ]
-    wanted = config(reuse="even", max_uses="1", count="4", speakers="1:0.01 2:0.99")
-    listings = Listings(rows[:5] + rows[5:], NOISE)
-    found = problems(wanted, listings)
-    with pytest.raises(
-        UsageError, match=r"one speaker has 5 of 8 utterances|used at most 1 times give \d mixtures"
-    ):
-        raise UsageError(found)
-
-
 def test_dealing_says_how_far_it_goes() -> None:
-    wanted = config(reuse="even", max_uses="1", count="81", speakers="2 4")
+    wanted = config(reuse="even", max_uses="1", count="100", speakers="2 4")
     found = problems(wanted, LISTINGS)
     assert len(found) == 1
     with pytest.raises(
         UsageError,
-        match=r"subset train: 240 utterances used at most 1 times give (7\d|80) mixtures; want fewer",
+        match=r"subset train: 240 utterances used at most 1 times give ([78]\d) mixtures; want fewer",
     ):
         raise UsageError(found)
     reached = int(found[0].split("give ")[1].split()[0])
@@ -459,7 +443,7 @@ def test_dealing_by_hours_is_tried_before_work() -> None:
     options = {"reuse": "even", "max_uses": "1", "speakers": "2"}
     assert problems(config(**options, hours="0.09"), LISTINGS) == []
     assert "used at most 1 times give 120 mixtures" in problems(config(**options, hours="0.15"), LISTINGS)[0]
-    assert "0.17 h of speech used at most 1 times" in problems(config(**options, hours="0.5"), LISTINGS)[0]
+    assert "0.21 h of speech used at most 1 times" in problems(config(**options, hours="0.5"), LISTINGS)[0]
 
 
 def test_dealing_goes_on_without_end_where_uses_are_not_limited() -> None:

@@ -109,7 +109,7 @@ class Corpus:
         ledgers = [
             self.write_shard(Shard(part, index, len(shards)), items) for index, items in enumerate(shards)
         ]
-        writer = self.sink.open_part(part, len(shards))
+        writer = self.sink.open_part(part, len(shards), ("s1", "s2", "noise"))
         for ledger in ledgers:
             writer.add(ledger)
         writer.close()

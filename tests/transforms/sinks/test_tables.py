@@ -20,6 +20,7 @@ from transforms.storage import OutputTree
 Contents = Callable[[OutputTree], dict[str, bytes]]
 ALL = RenderOptions(types=tuple(LIBRIMIX.types))
 NARROW = RenderOptions(rates_hz=(8000,), modes=("min",), types=("mix_clean", "mix_both"))
+ROLES = ("s1", "s2", "noise")
 STREAMS = ("s1", "s2", "noise", "mix_clean", "mix_both")
 FOLDER = "Libri2Mix/wav8k/min/metadata"
 TABLES = sorted(
@@ -38,7 +39,7 @@ def ledger(*names: str) -> ShardLedger:
 def written(
     tree: OutputTree, part: Part, *ledgers: ShardLedger, options: RenderOptions = NARROW
 ) -> TablesWriter:
-    writer = TablesWriter(tree, LIBRIMIX, options, part)
+    writer = TablesWriter(tree, LIBRIMIX, options, part=part, roles=ROLES)
     for one in ledgers:
         writer.add(one)
     writer.close()
@@ -144,7 +145,7 @@ def test_a_prefix_stands_for_the_output(tree: OutputTree, part: Part, prefix: st
 
 
 def test_tables_appear_when_they_are_complete(tree: OutputTree, part: Part, contents: Contents) -> None:
-    writer = TablesWriter(tree, LIBRIMIX, NARROW, part)
+    writer = TablesWriter(tree, LIBRIMIX, NARROW, part=part, roles=ROLES)
     writer.add(ledger("a"))
     assert not [path for path in contents(tree) if path.endswith(".csv")]
     writer.close()
@@ -158,7 +159,7 @@ def test_an_error_half_way_leaves_the_tables_that_were_there(
     before = contents(tree)
     broken = ledger("a", "b")
     del broken.items[1].variants[0].snr_db["mix_both"]  # type: ignore[attr-defined]
-    writer = TablesWriter(tree, LIBRIMIX, NARROW, part)
+    writer = TablesWriter(tree, LIBRIMIX, NARROW, part=part, roles=ROLES)
     with pytest.raises(KeyError):
         writer.add(broken)
     del writer
@@ -176,7 +177,7 @@ def test_tables_of_a_part_without_items_are_removed(tree: OutputTree, part: Part
 
 def test_recipes_without_tables_are_refused(tree: OutputTree, part: Part) -> None:
     with pytest.raises(ValueError, match="recipe wsj0mix publishes no tables"):
-        TablesWriter(tree, WSJ0MIX, NARROW, part)
+        TablesWriter(tree, WSJ0MIX, NARROW, part=part, roles=ROLES)
 
 
 # --- published tables --------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def check_published(published: Any, tree: OutputTree) -> None:
     reader = published.reader()
     rendered = (render_mixture(mixture, LIBRIMIX, ALL, reader.read) for mixture in published.mixtures)
     items = tuple(map(item_record, rendered))
-    writer = TablesWriter(tree, LIBRIMIX, ALL, published.part)
+    writer = TablesWriter(tree, LIBRIMIX, ALL, part=published.part, roles=ROLES)
     writer.add(ShardLedger("x", "f", items=items))
     writer.close()
     assert len(writer.files) == 24

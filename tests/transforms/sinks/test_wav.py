@@ -143,8 +143,8 @@ def test_wav_files_are_no_shard_files(sink: WavSink, part: Part) -> None:
 def test_tables_stand_beside_where_the_recipe_publishes_any(
     tree: OutputTree, part: Part, options: RenderOptions
 ) -> None:
-    assert isinstance(WavSink(tree, LIBRIMIX, options).open_part(part, 1), TablesWriter)
-    assert isinstance(WavSink(tree, WSJ0MIX, options).open_part(part, 1), NothingBeside)
+    assert isinstance(WavSink(tree, LIBRIMIX, options).open_part(part, 1, ("s1", "s2")), TablesWriter)
+    assert isinstance(WavSink(tree, WSJ0MIX, options).open_part(part, 1, ("s1", "s2")), NothingBeside)
 
 
 def test_published_files_come_out_of_the_sink(small_render: Any, tree: OutputTree) -> None:

@@ -1,0 +1,226 @@
+"""Verifying an output: what is on disk, and what the sources give now."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.verify import choose_checks, recorded_job
+from tests import trees
+from tests.pipelines.conftest import Mixtape
+from transforms.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("short_report")
+WAV = "Libri2Mix/wav8k/min/train-100/s1/m0003.wav"
+TAR = "Libri2Mix/webdataset/wav8k/min/train-100-000001.tar"
+RECORDS = "Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/libri2mix_wav8k_min-train-100.tfrecord-00000-of-00003"
+
+
+@pytest.fixture
+def out(mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path) -> Path:
+    """Five mixtures in three shards, three formats, one rate and mode."""
+    folder = tmp_path / "out"
+    words = [*corpus.flags(folder), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert mixtape(*words).status == 0
+    return folder
+
+
+def test_a_clean_output(mixtape: Mixtape, out: Path) -> None:
+    before = trees.identities(out)
+    outcome = mixtape("verify", out)
+    assert (outcome.status, outcome.err) == (0, "")
+    # 5 items of 6 streams; 3 shards of an archive, an index and a record file
+    assert outcome.out == "checked 5 items and 39 files: 0 mismatches\n"
+    assert trees.changed(before, out) == set()
+
+
+def test_quiet_says_nothing_of_a_clean_output(mixtape: Mixtape, out: Path) -> None:
+    outcome = mixtape("verify", out, "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+
+
+def flip_last_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "finding"),
+    [
+        (
+            WAV,
+            flip_last_byte,
+            f"m0003,{WAV},its samples are not those that were written; render with --force",
+        ),
+        (WAV, Path.unlink, f"m0003,{WAV},no such file or folder; check the path"),
+        (
+            TAR,
+            halve,
+            f"Libri2Mix-train-100-000001,{TAR},"
+            "its bytes are not those that were written; render with --force",
+        ),
+        (
+            RECORDS,
+            Path.unlink,
+            f"Libri2Mix-train-100-000000,{RECORDS},no such file or folder; check the path",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named_in_a_line(
+    mixtape: Mixtape, out: Path, name: str, damage: Callable[[Path], None], finding: str
+) -> None:
+    damage(out / name)
+    outcome = mixtape("verify", out)
+    assert outcome.status == 1
+    assert outcome.out.splitlines() == [
+        "checked 5 items and 39 files: 1 mismatch",
+        "item,what,problem",
+        finding,
+    ]
+    assert (out / "_mixtape" / "verify.csv").read_text().splitlines()[1:] == [finding]
+
+
+def test_findings_go_when_they_are_mended(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
+    flip_last_byte(out / WAV)
+    assert mixtape("verify", out).status == 1
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert mixtape(*words, "--force").status == 0
+    assert mixtape("verify", out).status == 0
+    assert not (out / "_mixtape" / "verify.csv").exists()
+
+
+def test_a_changed_source_is_found_in_every_stream_that_holds_it(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path
+) -> None:
+    trees.write_noise(corpus.utterance(0), 700, seed=99)
+    outcome = mixtape("verify", out)
+    assert outcome.status == 1
+    lines = outcome.out.splitlines()[2:]
+    streams = ("mix_both", "mix_clean", "mix_single", "s1")
+    assert lines == [
+        f"m0000,8000/min {stream},the sources give other samples now; render again" for stream in streams
+    ]
+
+
+def test_a_source_that_is_gone(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
+    corpus.utterance(5).unlink()
+    outcome = mixtape("verify", out, "--items", "m0004")
+    assert outcome.status == 1
+    assert "m0004,librispeech:train-clean-100/105/1/105-1-0000.flac,cannot be rendered again: " in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "items"),
+    [(["--sample", "2"], 2), (["--sample", "4"], 4), (["--all"], 5), (["--items", "m0001", "m0004"], 2)],
+    ids=str,
+)
+def test_what_to_check_can_be_chosen(mixtape: Mixtape, out: Path, words: list[str], items: int) -> None:
+    outcome = mixtape("verify", out, *words, "--dry-run")
+    assert outcome.status == 0
+    assert outcome.out.startswith(f"{items} items in ")
+    assert mixtape("verify", out, *words).out.startswith(f"checked {items} items and ")
+
+
+def test_a_sample_is_spread_evenly(out: Path) -> None:
+    (group,) = choose_checks(recorded_job(str(out), {}), sample=2, ids=None)
+    assert [check.ids for check in group.shards] == [("m0000",), ("m0002",)]
+    (everything,) = choose_checks(recorded_job(str(out), {}), sample=0, ids=None)
+    assert [check.ids for check in everything.shards] == [("m0000", "m0001"), ("m0002", "m0003"), ("m0004",)]
+
+
+def test_an_item_that_was_not_written(mixtape: Mixtape, out: Path) -> None:
+    outcome = mixtape("verify", out, "--items", "m0001", "m0009", "m0007")
+    assert (outcome.status, outcome.problems) == (2, [f"{out}: has no written item m0007, m0009"])
+
+
+def test_a_corpus_that_has_moved(mixtape: Mixtape, corpus: trees.Corpus, out: Path, tmp_path: Path) -> None:
+    shutil.move(corpus.folder / "wham", tmp_path / "elsewhere")
+    outcome = mixtape("verify", out)
+    assert (outcome.status, outcome.problems) == (
+        2,
+        [f"the corpus wham is no longer in {corpus.folder / 'wham'}; say where it is now: --root wham=URL"],
+    )
+    assert mixtape("verify", out, "--root", f"wham={tmp_path / 'elsewhere'}").status == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("wham", "--root wham: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"),
+        ("=x", "--root =x: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"),
+        ("timit=/x", "--root timit: this output was made from librispeech, wham only"),
+        ("wham=/nowhere", "the corpus wham is no longer in /nowhere; say where it is now: --root wham=URL"),
+    ],
+)
+def test_bad_roots(mixtape: Mixtape, out: Path, word: str, problem: str) -> None:
+    outcome = mixtape("verify", out, "--root", word)
+    assert (outcome.status, outcome.problems) == (2, [problem])
+
+
+def test_all_bad_options_are_named_together(mixtape: Mixtape, out: Path) -> None:
+    outcome = mixtape("verify", out, "--root", "x", "--sample", "0", "--workers", "0", workers=None)
+    assert outcome.status == 2
+    assert [problem.split(":")[0] for problem in outcome.problems] == [
+        "--sample 0",
+        "--root x",
+        "--workers 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "run", ["", "{", "[]", '{"roots": {}}', '{"roots": 1, "recipe": "x", "options": {}}']
+)
+def test_no_such_output(mixtape: Mixtape, tmp_path: Path, run: str) -> None:
+    (tmp_path / "_mixtape").mkdir()
+    if run:
+        (tmp_path / "_mixtape" / "run.json").write_text(run)
+    outcome = mixtape("verify", tmp_path)
+    assert (outcome.status, outcome.problems) == (
+        2,
+        [
+            f"{tmp_path}: holds no finished corpus (looked for _mixtape/run.json); "
+            "check the path, or render again"
+        ],
+    )
+
+
+def test_an_output_that_a_run_left_unfinished(out: Path) -> None:
+    (out / "_mixtape" / "parts" / "Libri2Mix-train-100.json").unlink()
+    with pytest.raises(UsageError, match="a run broke off before Libri2Mix-train-100 was complete; run its"):
+        choose_checks(recorded_job(str(out), {}), sample=0, ids=None)
+
+
+def test_every_part_is_checked_as_it_was_made(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path, tmp_path: Path
+) -> None:
+    dev = corpus.plan.with_name("libri2mix_dev-clean.csv")
+    corpus.plan.rename(dev)
+    outcome = mixtape(
+        *("render", "librimix", "--plan", dev, "--out", out, "--types", "mix_clean"),
+        *("--librispeech", corpus.roots["librispeech"], "--rates", "16000", "8000"),
+    )
+    assert outcome.status == 0
+    checks = choose_checks(recorded_job(str(out), {}), sample=0, ids=None)
+    assert sorted(group.job.options.formats for group in checks) == [("wav",), trees.ALL_FORMATS]
+    # besides: 5 items of 3 streams in 2 rates and 2 modes
+    assert mixtape("verify", out, "--all").out == "checked 10 items and 99 files: 0 mismatches\n"
+    flip_last_byte(out / WAV)
+    halve(out / TAR)
+    (out / "Libri2Mix/wav16k/max/dev/mix_clean/m0001.wav").unlink()
+    assert mixtape("verify", out, "--all").out.startswith("checked 10 items and 99 files: 3 mismatches\n")
+
+
+def test_the_record_of_a_run_names_everything_that_verify_needs(out: Path, corpus: trees.Corpus) -> None:
+    job = recorded_job(str(out), {"wham": "gs://elsewhere"})
+    assert job.recipe == "librimix"
+    assert job.roots == {"librispeech": corpus.roots["librispeech"], "wham": "gs://elsewhere"}
+    recorded = json.loads((out / "_mixtape" / "run.json").read_text())["options"]
+    assert job.options.rates_hz == tuple(recorded["rates_hz"])
+    assert job.options.formats == trees.ALL_FORMATS
