@@ -355,7 +355,7 @@ class StoredPlan:
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
         footer = _parquet(url).metadata
         facts = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
-        if facts.get("mixtape.format") != str(PLAN_FORMAT) or _ROLES not in facts:
+        if facts.get("mixtape.format") != str(PLAN_FORMAT):
             raise UsageError(
                 f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
                 "plan again with this version"

@@ -352,6 +352,7 @@ FACTS = {
     "format": "1",
     "mixtures": "1",
     "settings": "{}",
+    "roles": "s1",
 }
 
 

@@ -188,7 +188,13 @@ def check_published(published: Any, tree: OutputTree) -> None:
     reader = published.reader()
     rendered = (render_mixture(mixture, LIBRIMIX, ALL, reader.read) for mixture in published.mixtures)
     items = tuple(map(item_record, rendered))
-    writer = TablesWriter(tree, LIBRIMIX, ALL, part=published.part, roles=ROLES)
+    writer = TablesWriter(
+        tree,
+        LIBRIMIX,
+        ALL,
+        part=published.part,
+        roles=[source.role for source in published.mixtures[0].sources],
+    )
     writer.add(ShardLedger("x", "f", items=items))
     writer.close()
     assert len(writer.files) == 24
