@@ -54,7 +54,7 @@ _CHOICES = {
     "noise_snr": ("DIST", "by how many dB --noise-against exceeds each noise"),
     "noise_level": ("DIST", "instead of it: level of each noise, in dB of --level-measure"),
     "noise_against": ("ROLE", "speech (the sum of all utterances) or s1"),
-    "speed": ("DIST", "factor by which each utterance is played faster, to a thousandth"),
+    "speed": ("DIST", "factor by which each utterance is played faster, to a hundredth"),
     "min_utterance_s": ("S", "leave out shorter utterances"),
     "max_utterance_s": ("S", "leave out longer utterances"),
     "rate_hz": ("HZ", "sampling rate of the mixtures; sources of other rates are resampled"),

@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import numpy as np
 import soundfile
 
 from pipelines import cli
-from transforms.corpora import librimix
+from transforms.corpora import librimix, wsj0mix
 from transforms.finishing import PartSummary, finish_part
-from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan
+from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan, write_plan
+from transforms.rendering import CROSS_FADE_SAMPLES
 from transforms.sharding import RenderJob, ShardResult, process_shard, store_plan
+from transforms.storage import OutputTree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PART = Part("librimix", "Libri2Mix", "train-100")
@@ -34,49 +36,112 @@ SMALL = RenderOptions(
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Two corpus roots and a plan over them.
+class Kind:
+    """How tests make a corpus of one recipe.
 
     Attributes:
-        folder: holds ``LibriSpeech``, ``wham`` and ``plan``.
+        part: what its mixtures make up.
+        roots: folder of each root, by name; the speech first.
+        utterance: place of utterance k below the speech, given 100 + k.
+        plan: file name of the plan.
+        surround: writes what else is mixed, given the length of the utterances.
+        mixture: returns the mixture of utterances k and k + 1, given k and a level.
+        write: writes the mixtures of a corpus in the recipe's own form.
+        flags: what the command line needs beside plan, output and formats, but for ``--<root> <folder>``.
+        types: the mixture types that small runs make.
+        streams: all that is written of a mixture.
+    """
+
+    part: Part
+    roots: Mapping[str, str]
+    utterance: str
+    plan: str
+    surround: Callable[["Corpus", int], None]
+    mixture: Callable[[int, float], Mixture]
+    write: Callable[["Corpus"], None]
+    flags: Callable[["Corpus"], Sequence[str]]
+    types: tuple[str, ...]
+    streams: tuple[str, ...]
+
+    @property
+    def speech(self) -> str:
+        """Name of the root that holds the speech."""
+        return next(iter(self.roots))
+
+    def source(self, role: str, index: int, **fields: Any) -> Source:
+        """Returns utterance ``index`` as a source."""
+        path = self.utterance.format(100 + index)
+        return Source(role, self.speech, path, speaker=str(100 + index), **fields)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Corpus roots and a plan over them.
+
+    Attributes:
+        folder: holds the roots and ``plan``.
         mixtures: the planned mixtures, in order; utterance k is used by mixtures k-1 and k only.
+        recipe: name of the recipe.
     """
 
     folder: Path
     mixtures: tuple[Mixture, ...]
+    recipe: str = "librimix"
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.recipe]
+
+    @property
+    def part(self) -> Part:
+        return self.kind.part
 
     @property
     def roots(self) -> dict[str, str]:
-        return {"librispeech": str(self.folder / "LibriSpeech"), "wham": str(self.folder / "wham")}
+        return {name: str(self.folder / folder) for name, folder in self.kind.roots.items()}
 
     @property
     def plan(self) -> Path:
-        return self.folder / "plan" / "libri2mix_train-clean-100.csv"
+        return self.folder / "plan" / self.kind.plan
 
     def utterance(self, index: int) -> Path:
-        return self.folder / "LibriSpeech" / _utterance(index)
+        return Path(self.roots[self.kind.speech]) / self.kind.utterance.format(100 + index)
+
+    def mixture(self, index: int, *, gain: float = 0.5) -> Mixture:
+        """Returns the mixture of utterances ``index`` and ``index + 1``, at some level."""
+        return self.kind.mixture(index, gain)
 
     def with_mixtures(self, mixtures: Iterable[Mixture]) -> "Corpus":
         """Writes another plan over the same corpora in place of the present one."""
         changed = dataclasses.replace(self, mixtures=tuple(mixtures))
         self.plan.parent.mkdir(exist_ok=True)
-        self.plan.write_bytes(librimix.plan_csv(changed.mixtures, 2, with_gains=True))
+        self.kind.write(changed)
         return changed
 
     def flags(self, out: Path) -> list[str]:
         """Returns the command line that renders everything in every format."""
         return [
-            *("render", "librimix", "--plan", str(self.plan), "--out", str(out), "--table-paths", "relative"),
-            *("--librispeech", self.roots["librispeech"], "--wham", self.roots["wham"]),
+            *(
+                "render",
+                self.recipe,
+                "--plan",
+                str(self.plan),
+                "--out",
+                str(out),
+                "--table-paths",
+                "relative",
+            ),
+            *self.kind.flags(self),
+            *("--rates", "8000", "16000", "--modes", "min", "max"),
             *("--formats", *ALL_FORMATS),
         ]
 
+    def small_flags(self) -> list[str]:
+        """Returns flags that make less: one rate, few types, shards of two mixtures."""
+        return ["--rates", "8000", "--types", *self.kind.types, "--shard-size", "2"]
+
     def job(self, out: Path, options: RenderOptions = SMALL, **changes: Any) -> RenderJob:
-        return RenderJob(str(out), "librimix", self.roots, options, **changes)
-
-
-def _utterance(index: int) -> str:
-    return f"train-clean-100/{100 + index}/1/{100 + index}-1-0000.flac"
+        return RenderJob(str(out), self.recipe, self.roots, options, **changes)
 
 
 def write_noise(path: Path, samples: int, *, seed: int, channels: int = 1) -> None:
@@ -86,27 +151,150 @@ def write_noise(path: Path, samples: int, *, seed: int, channels: int = 1) -> No
     soundfile.write(path, values, 16000, subtype="PCM_16")
 
 
-def make_corpus(folder: Path, *, mixtures: int = 5, samples: int = 700) -> Corpus:
-    """Writes one more utterances than mixtures, three noises, and a plan that chains them.
+def write_response(path: Path, samples: int, *, delay: int, seed: int) -> None:
+    """Writes a 16 kHz room response: the direct sound after some samples, then a fading tail."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).uniform(-0.3, 0.3, samples) * np.exp(-np.arange(samples) / 40)
+    values[:delay] = 0
+    values[delay] = 0.8
+    soundfile.write(path, values, 16000, subtype="PCM_16")
 
-    The utterances have ``samples`` samples and a few more; the noises are long enough for all.
+
+def make_corpus(folder: Path, *, mixtures: int = 5, samples: int = 700, recipe: str = "librimix") -> Corpus:
+    """Writes one more utterances than mixtures, what else the recipe mixes, and a plan that chains them.
+
+    The utterances have ``samples`` samples and a few more. Noises are long enough for all mixtures, but
+    for the first one of ``mixtures``, which is repeated. Room responses have 120 samples and a few more.
     """
+    corpus = Corpus(folder, (), recipe)
     for index in range(mixtures + 1):
-        write_noise(folder / "LibriSpeech" / _utterance(index), samples + 10 * (index % 7), seed=index)
+        write_noise(corpus.utterance(index), samples + 10 * (index % 7), seed=index)
+    corpus.kind.surround(corpus, samples)
+    return corpus.with_mixtures(corpus.mixture(index) for index in range(mixtures))
+
+
+# What each recipe's corpora hold.
+
+
+def _write_wham(corpus: Corpus, samples: int) -> None:
     for index in range(3):
-        write_noise(folder / "wham" / f"tr/n{index}.wav", samples + 100, seed=1000 + index, channels=2)
-    return Corpus(folder, ()).with_mixtures(map(mixture, range(mixtures)))
+        path = Path(corpus.roots["wham"]) / f"tr/n{index}.wav"
+        write_noise(path, samples + 100, seed=1000 + index, channels=2)
 
 
-def mixture(index: int, *, gain: float = 0.5) -> Mixture:
-    """Returns the mixture of utterances ``index`` and ``index + 1`` and a noise."""
-    speech = (_source(f"s{k + 1}", index + k, gain=gain + 0.125 * k) for k in range(2))
+def _write_nothing(corpus: Corpus, samples: int) -> None:
+    """Wsj0-mix has speech only."""
+
+
+def _write_noises_and_rooms(corpus: Corpus, samples: int) -> None:
+    """Writes two long noises, and one that is a little longer than the cross-fade that repeats it."""
+    for index in range(3):
+        path = Path(corpus.roots["noise"]) / f"n{index}.wav"
+        write_noise(path, CROSS_FADE_SAMPLES + 100 if index == 0 else samples + 10000, seed=1000 + index)
+    for index in range(2):
+        path = Path(corpus.roots["rir"]) / f"hall/{index}.wav"
+        write_response(path, 120 + 30 * index, delay=15 + 8 * index, seed=2000 + index)
+
+
+def mixture(index: int, gain: float = 0.5) -> Mixture:
+    """Returns LibriMix's mixture of utterances ``index`` and ``index + 1`` and a noise."""
+    speech = (LIBRIMIX.source(f"s{k + 1}", index + k, level=gain + 0.125 * k) for k in range(2))
     noise = Source("noise", "wham", f"tr/n{index % 3}.wav", level=0.75, fit="loop", channel=0)
     return Mixture(f"m{index:04d}", (*speech, noise))
 
 
-def _source(role: str, index: int, *, gain: float) -> Source:
-    return Source(role, "librispeech", _utterance(index), level=gain, speaker=str(100 + index))
+def _write_csv(corpus: Corpus) -> None:
+    corpus.plan.write_bytes(librimix.plan_csv(corpus.mixtures, 2, with_gains=True))
+
+
+def _mixture_of_powers(index: int, gain: float) -> Mixture:
+    """Returns wsj0-mix's mixture; its id stays when the activity level of its second utterance changes."""
+    paths = [WSJ0MIX.source("s1", index + k).path for k in range(2)]
+    return wsj0mix.to_mixture(paths, [1.5, -1.5], [0.01, 0.02 * gain])
+
+
+def _write_list(corpus: Corpus) -> None:
+    corpus.plan.write_text(wsj0mix.list_text(corpus.mixtures))
+    powers = {
+        wsj0mix.utterance_id(mixture.sources[place].path): mixture.sources[place].active_power
+        for place in range(2)
+        for mixture in corpus.mixtures
+    }
+    levels = "".join(f"{name} {power:.16e}\n" for name, power in powers.items())
+    corpus.plan.with_name("levels.txt").write_text(levels)
+
+
+def _placed_mixture(index: int, gain: float) -> Mixture:
+    """Returns a mixture in a room; every third is so long that its noise must be repeated."""
+    start = 9000 if index % 3 == 0 else 100
+    first = MIXTURES.source(
+        "s1", index, level_kind="target", level=50 * (gain - 1), measure="rms", rir="hall/0.wav"
+    )
+    second = MIXTURES.source(
+        *("s2", index + 1),
+        **{"level_kind": "snr", "level": 3.0, "measure": "rms", "against": "s1", "rir": "hall/1.wav"},
+        start_samples=start,
+        speed=1.1 if index % 2 else 1.0,
+    )
+    noise = Source(
+        *("noise", "noise", f"n{index % 3}.wav", "snr", 10.0, "rms", "speech", "loop"),
+        offset_samples=0 if index % 3 == 0 else 50,
+    )
+    return Mixture(f"train-{index:07d}", (first, second, noise))
+
+
+def _write_parquet(corpus: Corpus) -> None:
+    tree = OutputTree(str(corpus.plan.parent))
+    settings = {"rate_hz": 16000, "clip": "scale"}
+    write_plan(tree, corpus.plan.name, corpus.part, corpus.mixtures, shard_size=3, settings=settings)
+    tree.remove_temporary()
+
+
+def _named_roots(corpus: Corpus) -> list[str]:
+    return ["--root", *(f"{name}={url}" for name, url in corpus.roots.items())]
+
+
+_SOURCES = ("s1", "s2", "noise")
+
+LIBRIMIX = Kind(
+    part=PART,
+    roots={"librispeech": "LibriSpeech", "wham": "wham"},
+    utterance="train-clean-100/{0}/1/{0}-1-0000.flac",
+    plan="libri2mix_train-clean-100.csv",
+    surround=_write_wham,
+    mixture=mixture,
+    write=_write_csv,
+    flags=lambda corpus: [f"--{name}={url}" for name, url in corpus.roots.items()],
+    types=("mix_clean", "mix_both"),
+    streams=(*_SOURCES, "mix_clean", "mix_both", "mix_single"),
+)
+WSJ0MIX = Kind(
+    part=Part("wsj0mix", "2speakers", "tr"),
+    roots={"wsj0": "csr/wsj0"},
+    utterance="si_tr_s/{0}/{0}o0300.wav",
+    plan="mix_2_spk_tr.txt",
+    surround=_write_nothing,
+    mixture=_mixture_of_powers,
+    write=_write_list,
+    flags=lambda corpus: [
+        *("--wsj0", corpus.roots["wsj0"], "--activity-levels", str(corpus.plan.with_name("levels.txt")))
+    ],
+    types=("mix",),
+    streams=("s1", "s2", "mix"),
+)
+MIXTURES = Kind(
+    part=Part("mixtures", "mixtures", "train"),
+    roots={"speech": "speech", "noise": "noise", "rir": "rooms"},
+    utterance="{0}/said.flac",
+    plan="mixtures_train.parquet",
+    surround=_write_noises_and_rooms,
+    mixture=_placed_mixture,
+    write=_write_parquet,
+    flags=_named_roots,
+    types=("mix_clean", "mix_both"),
+    streams=(*_SOURCES, "s1_dry", "s2_dry", "mix_clean", "mix_both", "mix_single"),
+)
+KINDS: Mapping[str, Kind] = {"librimix": LIBRIMIX, "wsj0mix": WSJ0MIX, "mixtures": MIXTURES}
 
 
 def render(job: RenderJob, mixtures: Sequence[Mixture], *, order: random.Random | None = None) -> "Rendering":
@@ -117,12 +305,13 @@ def render(job: RenderJob, mixtures: Sequence[Mixture], *, order: random.Random 
         mixtures: what to render.
         order: shuffles the shards.
     """
-    plan = store_plan(job, PART, mixtures)
+    part = KINDS[job.recipe].part
+    plan = store_plan(job, part, mixtures)
     shards = plan.shards
     if order:
         order.shuffle(shards)
     results = [process_shard(job, shard) for shard in shards]
-    return Rendering(plan, tuple(results), finish_part(job, PART.name))
+    return Rendering(plan, tuple(results), finish_part(job, part.name))
 
 
 @dataclass(frozen=True)

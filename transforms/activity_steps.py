@@ -9,30 +9,24 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 import apache_beam as beam
-import numpy as np
-import soundfile
 from apache_beam.metrics import Metrics
-from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.activity import ActiveLevel, Measure, active_level, measure_problem, rate_problem
-from transforms.audio import promises_more_samples
+from transforms.audio import SourceReader
 from transforms.corpora import audio_folder
-from transforms.errors import SourceError, StorageError, UsageError
+from transforms.corpora.wsj0mix import utterance_id
+from transforms.errors import SourceError, UsageError
 from transforms.listing import limited
+from transforms.plan import Source
 from transforms.rejects import Reject
 
 NAMESPACE = "activity"
 # Of WSJ0's two microphones only the first (.wv1): the second has the same names and no mixtures.
 SUFFIXES = (*audio_folder.SUFFIXES, ".wv1")
 
-_READ = "read"
 _LEVEL = "level"
-_FETCH = "fetch it again, or remove it"
 _PARQUET = ".parquet"
-_SPH_MAGIC = b"NIST_1A\n"
-_SPH_HEADER_BYTES = 1024
-_LENGTH_UNKNOWN = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +86,6 @@ class ActivityFiles:
         return PurePosixPath(self.text).stem
 
 
-def utterance_id(path: str) -> str:
-    """Returns what the published levels call an utterance.
-
-    >>> utterance_id("si_tr_s/01t/01to030v.wav")
-    '01to030v'
-    """
-    return PurePosixPath(path).stem
-
-
 def id_problems(paths: Iterable[str]) -> list[str]:
     """Lists ids that several files would have: levels are looked up by id alone."""
     paths_of = collections.defaultdict(list)
@@ -115,81 +100,6 @@ def id_problems(paths: Iterable[str]) -> list[str]:
     )
 
 
-def sph_problem(data: bytes) -> tuple[str, str] | None:
-    """Finds what libsndfile does not see or does not say of a NIST SPHERE file.
-
-    Args:
-        data: the whole file, of any format.
-
-    Returns:
-        What is wrong and what to do about it; None for a good file, and for other formats.
-    """
-    if not data.startswith(_SPH_MAGIC):
-        return None
-    lines = data[:_SPH_HEADER_BYTES].decode("latin-1").partition("end_head")[0].splitlines()
-    fields = {words[0]: words[2] for words in (line.split(maxsplit=2) for line in lines) if len(words) == 3}
-    coding = fields.get("sample_coding", "pcm")
-    if "embedded" in coding:
-        reason = f"is a SPHERE file with compressed samples ({coding}), which cannot be decoded"
-        return reason, "decompress it with the program sph2pipe (sph2pipe -p -f wav IN OUT)"
-    counts = [fields.get(name, "") for name in ("sample_count", "sample_n_bytes", "channel_count")]
-    if not all(count.isascii() and count.isdigit() for count in counts):
-        return None
-    frames, sample_bytes, channels = map(int, counts)
-    held = max(0, len(data) - _SPH_HEADER_BYTES) // max(1, sample_bytes * channels)
-    if held < frames:
-        return f"is truncated: {held} of {frames} samples are there", _FETCH
-    return None
-
-
-def read_utterance(root: str, path: str, *, root_name: str) -> tuple[NDArray[np.float64], int]:
-    """Decodes a mono file of any rate.
-
-    Args:
-        root: URL of the corpus.
-        path: file relative to it.
-        root_name: what rejects call the corpus.
-
-    Returns:
-        Samples, shape (n,), float64 in -1..1 (16-bit samples divided by 32768), and the rate in Hz.
-
-    Raises:
-        SourceError: missing, empty, not audio, compressed SPHERE, truncated, or not mono.
-    """
-    source = f"{root_name}:{path}"
-    try:
-        data = storage.read_bytes(storage.join(root, path))
-        if problem := sph_problem(data):
-            raise SourceError(source, _READ, *problem)
-        return _decode(source, data)
-    except StorageError as error:
-        reason = error.problem
-    except soundfile.LibsndfileError as error:
-        reason = f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
-    raise SourceError(source, _READ, reason, _FETCH)
-
-
-def _decode(source: str, data: bytes) -> tuple[NDArray[np.float64], int]:
-    if not data:
-        raise SourceError(source, _READ, "the file is empty (0 bytes)", _FETCH)
-    with soundfile.SoundFile(BytesIO(data)) as file:
-        if file.channels != 1:
-            raise SourceError(source, _READ, f"has {file.channels} channels, wanted 1", "make it mono")
-        if file.frames == _LENGTH_UNKNOWN:
-            reason = "its header does not say how long it is"
-            raise SourceError(source, _READ, reason, "encode it again as a file")
-        if file.frames == 0:
-            raise SourceError(source, _READ, "holds no samples", _FETCH)
-        if promises_more_samples(file):
-            reason = "is truncated: its header promises more samples"
-            raise SourceError(source, _READ, reason, _FETCH)
-        samples = file.read(dtype="float64")
-        if len(samples) < file.frames:
-            reason = f"is truncated: {len(samples)} of {file.frames} samples can be read"
-            raise SourceError(source, _READ, reason, _FETCH)
-        return samples, file.samplerate
-
-
 def measure_utterance(root: str, path: str, *, root_name: str, measure: Measure) -> UtteranceLevel:
     """Reads an utterance and measures its level, at the rate of its file.
 
@@ -200,21 +110,18 @@ def measure_utterance(root: str, path: str, *, root_name: str, measure: Measure)
         measure: see ``transforms.activity``.
 
     Raises:
-        SourceError: see ``read_utterance``; also of too low a rate, silent, with samples that are no
-            finite numbers, or with a name that the published form cannot hold.
+        SourceError: see ``SourceReader``; also of too low a rate, without active speech, or with a
+            name that the published form cannot hold.
     """
-    name = utterance_id(path)
-    source = f"{root_name}:{path}"
+    name, source = utterance_id(path), f"{root_name}:{path}"
     if name.split() != [name] or not storage.is_safe_relative(path):
         reason = "its name holds a blank, a backslash, '::' or '://', which lists of levels cannot hold"
         raise SourceError(source, _LEVEL, reason, "rename it")
-    samples, rate_hz = read_utterance(root, path, root_name=root_name)
+    reader = SourceReader({root_name: root}, rate_hz=None)
+    samples, rate_hz = reader.read_with_rate(Source("s1", root_name, path))
     if problem := rate_problem(rate_hz):
         raise SourceError(source, _LEVEL, problem, "replace it, or leave it out")
-    try:
-        level = active_level(samples, rate_hz, measure=measure)
-    except ValueError as error:
-        raise SourceError(source, _LEVEL, str(error), "make it again") from error
+    level = active_level(samples, rate_hz, measure=measure)
     if level.power == 0:
         reason = f"is silent: the measure {measure} finds no active speech"
         raise SourceError(source, _LEVEL, reason, "replace it, or leave it out")

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from transforms import storage
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import crc32c
-from transforms.plan import MONO, WHOLE, Source
+from transforms.plan import MONO, SPEED_DECIMALS, WHOLE, Source
 from transforms.resampling import resample
 
 Pcm = NDArray[np.int16]
 WAV_HEADER_BYTES = 44
 
 _MOST_SAMPLES = 1 << 40
-_FINEST_SPEED = 1000
+_SPH_MAGIC = b"NIST_1A\n"
+_SPH_HEADER_BYTES = 1024
 _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
 _READ = "read"
 
@@ -32,6 +33,38 @@ _READ = "read"
 def promises_more_samples(file: soundfile.SoundFile) -> bool:
     """Tells whether the header of a WAV file promises more samples than the file holds."""
     return _SHORT_DATA.search(file.extra_info) is not None
+
+
+def has_unknown_length(file: soundfile.SoundFile) -> bool:
+    """Tells whether the header of a file does not say how many samples follow, as of a stream."""
+    return bool(file.frames > _MOST_SAMPLES)
+
+
+def sph_problem(data: bytes) -> tuple[str, str] | None:
+    """Finds what libsndfile does not see or does not say of a NIST SPHERE file.
+
+    Args:
+        data: the whole file, of any format.
+
+    Returns:
+        What is wrong and what to do about it; None for a good file, and for other formats.
+    """
+    if not data.startswith(_SPH_MAGIC):
+        return None
+    lines = data[:_SPH_HEADER_BYTES].decode("latin-1").partition("end_head")[0].splitlines()
+    fields = {words[0]: words[2] for words in (line.split(maxsplit=2) for line in lines) if len(words) == 3}
+    coding = fields.get("sample_coding", "pcm")
+    if "embedded" in coding:
+        reason = f"is a SPHERE file with compressed samples ({coding}), which cannot be decoded"
+        return reason, "decompress it with the program sph2pipe (sph2pipe -p -f wav IN OUT)"
+    counts = [fields.get(name, "") for name in ("sample_count", "sample_n_bytes", "channel_count")]
+    if not all(count.isascii() and count.isdigit() for count in counts):
+        return None
+    frames, sample_bytes, channels = map(int, counts)
+    held = max(0, len(data) - _SPH_HEADER_BYTES) // max(1, sample_bytes * channels)
+    if held < frames:
+        return f"is truncated: {held} of {frames} samples are there", "fetch it again, or plan without it"
+    return None
 
 
 def content_of(data: bytes) -> str:
@@ -45,14 +78,14 @@ class SourceReader:
 
     Attributes:
         roots: URL of each root by name.
-        rate_hz: the rate that samples are wanted at.
+        rate_hz: the rate that samples are wanted at; None for the rate that each file has.
         any_rate: resample sources of other rates, and apply their speed; else they are refused.
         contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
         stamps: what the store told of each of these files just before it was read.
     """
 
     roots: Mapping[str, str]
-    rate_hz: int
+    rate_hz: int | None
     any_rate: bool = False
     contents: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, storage.FileStamp] = field(default_factory=dict)
@@ -95,14 +128,20 @@ class SourceReader:
         Raises:
             SourceError: missing, empty, not audio, truncated, silent, or of wrong rate or channels.
         """
+        return self.read_with_rate(source, at_most_samples)[0]
+
+    def read_with_rate(self, source: Source, at_most_samples: int = WHOLE) -> tuple[NDArray[np.float32], int]:
+        """Does what ``read`` does, and tells the rate in Hz too, for readers that leave it as it is."""
         samples, own_hz = self._decode(source, self._fetch(source), at_most_samples)
-        return _played(samples, source.speed, own_hz, self.rate_hz)[
-            : None if at_most_samples == WHOLE else at_most_samples
-        ]
+        rate_hz = self.rate_hz or own_hz
+        end = None if at_most_samples == WHOLE else at_most_samples
+        return _played(samples, source.speed, own_hz, rate_hz)[:end], rate_hz
 
     def _decode(self, source: Source, data: bytes, limit: int) -> tuple[NDArray[np.float32], int]:
         if not data:
             raise _unusable(source, "the file is empty (0 bytes)", "fetch it again")
+        if problem := sph_problem(data):
+            raise _unusable(source, *problem)
         try:
             with soundfile.SoundFile(BytesIO(data)) as file:
                 self._check_header(source, file)
@@ -123,14 +162,12 @@ class SourceReader:
         """Returns how many samples to read at the file's own rate, or ``WHOLE``."""
         if source.length_samples != WHOLE or limit == WHOLE:
             return source.length_samples
-        return (
-            math.ceil(limit * played_ratio(source.speed, own_hz, self.rate_hz)) + 1
-            if self.any_rate
-            else limit
-        )
+        if not self.any_rate:
+            return limit
+        return math.ceil(limit * played_ratio(source.speed, own_hz, self.rate_hz or own_hz)) + 1
 
     def _check_header(self, source: Source, file: Any) -> None:
-        if file.samplerate != self.rate_hz and not self.any_rate:
+        if self.rate_hz not in (None, file.samplerate) and not self.any_rate:
             reason = f"has {file.samplerate} Hz, wanted {self.rate_hz} Hz"
             raise _unusable(source, reason, "resample the corpus to the wanted rate first")
         if source.channel == MONO and file.channels != 1:
@@ -139,7 +176,7 @@ class SourceReader:
         if source.channel >= file.channels:
             reason = f"has {file.channels} channels, the plan wants channel {source.channel}"
             raise _unusable(source, reason, "name a channel that is there")
-        if file.frames > _MOST_SAMPLES:
+        if has_unknown_length(file):
             raise _unusable(source, "does not say how many samples it holds", "encode it again as a file")
         if file.frames == 0:
             raise _unusable(source, "holds no samples", "fetch it again, or plan without it")
@@ -162,7 +199,7 @@ class SourceReader:
 
 def played_ratio(speed: float, own_hz: int, to_hz: int) -> Fraction:
     """Returns how many samples at ``own_hz`` make one at ``to_hz`` when played at a speed."""
-    return Fraction(own_hz, to_hz) * Fraction(speed).limit_denominator(_FINEST_SPEED)
+    return Fraction(own_hz, to_hz) * Fraction(speed).limit_denominator(10**SPEED_DECIMALS)
 
 
 def _played(samples: NDArray[np.float32], speed: float, own_hz: int, to_hz: int) -> NDArray[np.float32]:

@@ -15,12 +15,11 @@ from typing import Any, Generic, TypeVar
 import soundfile
 
 from transforms import storage
-from transforms.audio import promises_more_samples
+from transforms.audio import has_unknown_length, promises_more_samples
 from transforms.errors import SourceError, StorageError, UsageError
 
 HEADER_STAGE = "header"
 SHOWN_PROBLEMS = 20
-_LENGTH_UNKNOWN = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ def read_header(root: str, path: str, *, root_name: str) -> Header:
 def _header_of(file: Any, path: str) -> Header:
     """Reads a header. Raises ValueError when it does not describe a whole sound."""
     with soundfile.SoundFile(file) as sound:
-        if sound.frames == _LENGTH_UNKNOWN:
+        if has_unknown_length(sound):
             raise ValueError("its header does not say how long it is")
         if promises_more_samples(sound):
             raise ValueError("is truncated: its header promises more samples")

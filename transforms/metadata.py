@@ -223,7 +223,7 @@ class _Gather(beam.CombineFn):
 def write_listing(out: str, layout: Layout[Any], name: str, rows: Iterable[Any]) -> str:
     """Sorts and writes one listing whole, and returns its file name. Raises StorageError."""
     made = list(rows)
-    storage.OutputTree(out).write(name, layout.csv(made))
+    storage.OutputTree(out).write_if_changed(name, layout.csv(made))
     Metrics.counter(NAMESPACE, "written").inc(len(made))
     return name
 

@@ -1,7 +1,8 @@
-"""Rooms, places and levels: what turns recordings into the sources of a ``mixtures`` plan."""
+"""Rooms, places and levels: what turns recordings into the sources of a mixture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from transforms.errors import SourceError
 from transforms.loudness import integrated_loudness_lufs
 from transforms.plan import DRY_SUFFIX, Measure, Mixture, Source, is_noise
 
+Samples = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 SPEECH = "speech"
@@ -19,17 +21,20 @@ _STAGE = "level"
 
 @dataclass(frozen=True)
 class Placed:
-    """The sources of a mixture, each in its room, at its place and level.
+    """The sources of a mixture, each in its room and at its place and level, all at one rate.
 
     Attributes:
         signals: by role, shape (n,), from the mixture's first sample on.
         references: the direct sound alone of every source that has a room, by role and ``_dry``.
-        gains: linear gain applied to each source, by role.
+        gains: linear gain applied to each source, by role; of a recipe that levels its sources
+            once they are padded, the gain that will be.
+        starts_s: when each source begins in the mixture, by role.
     """
 
-    signals: Mapping[str, Doubles]
-    references: Mapping[str, Doubles]
+    signals: Mapping[str, Samples]
+    references: Mapping[str, Samples]
     gains: Mapping[str, float]
+    starts_s: Mapping[str, float]
 
 
 def in_room(samples: Doubles, response: Doubles) -> tuple[Doubles, Doubles]:
@@ -113,7 +118,13 @@ def place_sources(
         if direct is not None:
             references[source.role + DRY_SUFFIX] = placed_at(direct * gain, source.start_samples)
     order = [source.role for source in mixture.sources if source.role in signals]
-    return Placed({role: signals[role] for role in order}, references, gains)
+    starts_s = {source.role: source.start_samples / rate_hz for source in mixture.sources}
+    return Placed(
+        signals={role: signals[role] for role in order},
+        references=references,
+        gains={role: gains[role] for role in order},
+        starts_s={role: starts_s[role] for role in order},
+    )
 
 
 def levelling_order(mixture: Mixture) -> Sequence[Source]:

@@ -25,6 +25,7 @@ from transforms.errors import StorageError, UsageError
 PLAN_FORMAT = 1
 NOISE = "noise"
 DRY_SUFFIX = "_dry"
+SPEED_DECIMALS = 2
 MONO = -1
 WHOLE = -1
 
@@ -72,7 +73,8 @@ class Source:
         length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` source: as many
             as the mixture has).
         start_samples: place of its first sample in the mixture, at the recipe's source rate.
-        speed: factor by which it is played faster (pitch and tempo).
+        speed: factor by which it is played faster (pitch and tempo), in whole hundredths: the filter
+            that resamples grows with the numbers of the exact ratio.
         rir: room impulse response below the root ``rir``, or empty.
         active_power: mean square of the recording's active speech (full scale 1), where the level
             needs it.
@@ -245,6 +247,8 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
         yield f"length of {role} is 0 samples"
     if source.start_samples < 0 or not 0 < source.speed < math.inf:
         yield f"start {source.start_samples} or speed {source.speed} of {role} is not possible"
+    elif source.speed != round(source.speed, SPEED_DECIMALS):
+        yield f"speed {source.speed} of {role} has more than {SPEED_DECIMALS} decimals"
     if source.rir and not storage.is_safe_relative(source.rir):
         yield f"room response {source.rir!r} of {role} must be relative and stay below its root"
     if source.level_kind in ("target", "snr") and not source.measure:

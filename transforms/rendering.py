@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from transforms.audio import QUANTISERS, Pcm
 from transforms.errors import SourceError
-from transforms.placing import place_sources
+from transforms.placing import Placed, place_sources
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
-from transforms.recipes import Recipe
+from transforms.recipes import Recipe, RenderRules
 from transforms.resampling import resample
 
 Samples = NDArray[Any]
@@ -35,11 +35,16 @@ class RenderedVariant:
             same shape (samples,).
         snr_db: of each mixture type, the SNR of its components in order, each against the rest of
             that mixture, before quantisation, rounded to 1e-6 dB.
+        gains: of each source by role, the linear factor from its recording (in its room, if it has
+            one) to the stream that is written: its level, and what the peak rule did to all streams.
+        starts_s: of each source by role, the time of its first sample in the mixture.
     """
 
     variant: Variant
     pcm: Mapping[str, Pcm]
     snr_db: Mapping[str, tuple[float, ...]]
+    gains: Mapping[str, float]
+    starts_s: Mapping[str, float]
 
     @property
     def samples(self) -> int:
@@ -70,28 +75,45 @@ def render_mixture(
         SourceError: a source cannot serve.
     """
     rules = recipe.rules
-    by_role = {source.role: source for source in mixture.sources}
     responses = read_responses(mixture, read)
     recordings = read_sources(mixture, recipe, options.types, read=read, responses=responses)
-    references: Mapping[str, Samples] = {}
-    signals: Mapping[str, Samples] = recordings
-    if rules.scaling == "before_resampling":
-        signals = {role: levelled(signal, by_role[role]) for role, signal in recordings.items()}
-    elif rules.scaling == "placed":
-        placed = place_sources(mixture, recordings, responses, rate_hz=rules.source_rate_hz)
-        signals, references = placed.signals, placed.references
+    placed = _before_resampling(mixture, rules, recordings, responses)
     variants: list[RenderedVariant] = []
     for rate_hz in options.rates_hz:
-        resampled = _resampled(signals, rules.source_rate_hz, rate_hz)
-        bounds = _Bounds(min(map(len, resampled.values())), max(map(len, resampled.values())))
+        signals = _resampled(placed.signals, rules.source_rate_hz, rate_hz)
+        bounds = _Bounds(min(map(len, signals.values())), max(map(len, signals.values())))
         if rules.scaling == "after_padding":
-            resampled = {
-                role: levelled(padded(signal.astype(np.float64), bounds.max), by_role[role])
-                for role, signal in resampled.items()
-            }
-        dry = _resampled(references, rules.source_rate_hz, rate_hz)
-        variants += _render_rate(resampled, dry, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
+            signals = _after_padding(mixture, signals, bounds.max)
+        references = _resampled(placed.references, rules.source_rate_hz, rate_hz)
+        at_rate = Placed(signals, references, placed.gains, placed.starts_s)
+        variants += _render_rate(at_rate, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
     return RenderedMixture(mixture, tuple(variants))
+
+
+def _before_resampling(
+    mixture: Mixture,
+    rules: RenderRules,
+    recordings: Mapping[str, Samples],
+    responses: Mapping[str, NDArray[np.float32]],
+) -> Placed:
+    """Does to the recordings what a recipe wants done at the rate of its sources."""
+    if rules.scaling == "placed":
+        return place_sources(mixture, recordings, responses, rate_hz=rules.source_rate_hz)
+    sources = [source for source in mixture.sources if source.role in recordings]
+    signals = recordings
+    if rules.scaling == "before_resampling":
+        signals = {source.role: levelled(recordings[source.role], source) for source in sources}
+    gains = {source.role: level_factor(source) for source in sources}
+    return Placed(signals, {}, gains, dict.fromkeys(recordings, 0.0))
+
+
+def _after_padding(mixture: Mixture, signals: Mapping[str, Samples], length: int) -> dict[str, Samples]:
+    """Applies levels to resampled signals, in float64 and at their common length."""
+    return {
+        source.role: levelled(padded(signals[source.role].astype(np.float64), length), source)
+        for source in mixture.sources
+        if source.role in signals
+    }
 
 
 def _resampled(signals: Mapping[str, Samples], from_hz: int, to_hz: int) -> dict[str, Samples]:
@@ -146,8 +168,15 @@ def read_sources(
     return {source.role: signals[source.role] for source in sources}
 
 
+def level_factor(source: Source) -> float:
+    """Returns the linear factor that a level of kind ``gain`` or ``active_level`` stands for."""
+    if source.level_kind == "gain":
+        return float(source.level)
+    return float(10.0 ** (source.level / 20.0) / math.sqrt(source.active_power))
+
+
 def levelled(samples: Samples, source: Source) -> Samples:
-    """Applies a source's level.
+    """Applies a source's level of kind ``gain`` or ``active_level``, in the published order of steps.
 
     Args:
         samples: shape (n,), float32 or float64; the result has the same type.
@@ -202,18 +231,21 @@ class _Bounds:
         return self.min if mode == "min" else self.max
 
 
+@dataclass(frozen=True)
+class _Quantised:
+    """The streams of one length mode in 16 bit, and the factor that the peak rule put on all of them."""
+
+    pcm: Mapping[str, Pcm]
+    factor: float
+
+
 def _render_rate(
-    signals: Mapping[str, Samples],
-    references: Mapping[str, Samples],
-    bounds: _Bounds,
-    *,
-    rate_hz: int,
-    recipe: Recipe,
-    options: RenderOptions,
+    placed: Placed, bounds: _Bounds, *, rate_hz: int, recipe: Recipe, options: RenderOptions
 ) -> list[RenderedVariant]:
     """Mixes once and makes every length mode out of that."""
+    signals = placed.signals
     members = {name: recipe.types[name](tuple(signals)) for name in options.types}
-    streams = {**signals, **references, **mix_down(signals, members, bounds.max)}
+    streams = {**signals, **placed.references, **mix_down(signals, members, bounds.max)}
     quantised = _quantised_modes(streams, bounds, recipe, options.modes)
     lengths = sorted({bounds.of(mode) for mode in options.modes})
     energies = cross_energies(signals, lengths)
@@ -224,13 +256,15 @@ def _render_rate(
             name: component_snrs_db(energies[length], tuple(signals), roles, length)
             for name, roles in members.items()
         }
-        rendered.append(RenderedVariant(Variant(rate_hz, mode), quantised[mode], snr))
+        gains = {role: gain * quantised[mode].factor for role, gain in placed.gains.items()}
+        variant = Variant(rate_hz, mode)
+        rendered.append(RenderedVariant(variant, quantised[mode].pcm, snr, gains, placed.starts_s))
     return rendered
 
 
 def _quantised_modes(
     streams: Mapping[str, Samples], bounds: _Bounds, recipe: Recipe, modes: Sequence[Mode]
-) -> dict[Mode, dict[str, Pcm]]:
+) -> dict[Mode, _Quantised]:
     """Applies the peak rule and quantises; unless each mode has its own peak, one is cut from the other."""
     quantise = QUANTISERS[recipe.rules.quantiser]
     if recipe.rules.peak == "joint":
@@ -238,27 +272,34 @@ def _quantised_modes(
         for mode in modes:
             cut = {name: stream[: bounds.of(mode)] for name, stream in streams.items()}
             divisor = joint_divisor(list(cut.values()))
-            quantised[mode] = {name: quantise(stream / divisor) for name, stream in cut.items()}
+            pcm = {name: quantise(stream / divisor) for name, stream in cut.items()}
+            quantised[mode] = _Quantised(pcm, 1.0 / divisor)
         return quantised
+    factor = 1.0
     if recipe.rules.peak != "none":
-        streams = unclipped(streams, reject=recipe.rules.peak == "reject")
+        factor = unclipping_factor(streams, reject=recipe.rules.peak == "reject")
+    if factor != 1.0:
+        streams = {name: stream * factor for name, stream in streams.items()}
     whole = {name: padded(quantise(stream), bounds.max) for name, stream in streams.items()}
-    return {mode: {name: pcm[: bounds.of(mode)] for name, pcm in whole.items()} for mode in modes}
+    return {
+        mode: _Quantised({name: pcm[: bounds.of(mode)] for name, pcm in whole.items()}, factor)
+        for mode in modes
+    }
 
 
-def unclipped(streams: Mapping[str, Samples], *, reject: bool) -> Mapping[str, Samples]:
-    """Scales all streams together where one of them would clip, or refuses them.
+def unclipping_factor(streams: Mapping[str, Samples], *, reject: bool) -> float:
+    """Returns what brings the highest peak of all streams down to the highest sample; 1 where none clips.
 
     Raises:
         SourceError: one would clip, and ``reject`` is set.
     """
     peak, loudest = max((_peak(stream), name) for name, stream in streams.items())
     if peak <= HIGHEST_SAMPLE:
-        return streams
+        return 1.0
     if reject:
         reason = f"would clip: its peak is {peak:.3f} of full scale"
         raise SourceError(loudest, "mix", reason, "plan lower levels, or let clipping mixtures be scaled")
-    return {name: stream * (HIGHEST_SAMPLE / peak) for name, stream in streams.items()}
+    return HIGHEST_SAMPLE / peak
 
 
 def _peak(samples: Samples) -> float:

@@ -1,5 +1,7 @@
 """Change of sample rate, as the published recipes do it."""
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -23,5 +25,19 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
         return samples
     from scipy.signal import resample_poly
 
-    resampled: Samples = resample_poly(samples, to_hz, from_hz)
+    common = math.gcd(from_hz, to_hz)
+    taps = _low_pass(max(from_hz, to_hz) // common, samples.dtype.name)
+    resampled: Samples = resample_poly(samples, to_hz // common, from_hz // common, window=taps)
     return resampled
+
+
+@functools.lru_cache(maxsize=32)
+def _low_pass(ratio: int, dtype: str) -> Samples:
+    """Returns the filter that scipy takes by default for a ratio whose larger number is given.
+
+    Its design takes far longer than its use where that number is large (speed changes: thousands).
+    """
+    from scipy.signal import firwin
+
+    taps: Samples = firwin(20 * ratio + 1, 1.0 / ratio, window=("kaiser", 5.0)).astype(dtype)
+    return taps

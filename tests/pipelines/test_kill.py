@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.trees import Corpus, contents, files, make_corpus, run
+from tests.trees import PART, Corpus, contents, files, make_corpus, run
 from transforms import report
+from transforms.plan import Part
 
 FLAGS = ("--shard-size", "4")
 MIXTURES = 24
@@ -33,9 +34,11 @@ def short_report() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Mixtures of half a second, so that a run lasts a while; one source is missing."""
-    made = make_corpus(tmp_path_factory.mktemp("corpora"), mixtures=MIXTURES, samples=8000)
+    recipe = getattr(request, "param", "librimix")
+    folder = tmp_path_factory.mktemp("corpora")
+    made = make_corpus(folder, mixtures=MIXTURES, samples=8000, recipe=recipe)
     made.utterance(10).unlink()
     return made
 
@@ -111,12 +114,12 @@ def start(corpus: Corpus, tmp_path: Path, repository: Path) -> Iterator[Callable
         one.process.communicate()
 
 
-def share_done(share: float) -> Callable[[Path], bool]:
+def share_done(share: float, part: Part = PART) -> Callable[[Path], bool]:
     """Returns what tells whether a share of a run's WAV files is there."""
     wanted = share * MIXTURES
 
     def done(out: Path) -> bool:
-        folder = out / "Libri2Mix/wav8k/min/train-100/s1"
+        folder = out / f"{part.corpus}/wav8k/min/{part.subset}/s1"
         return folder.is_dir() and len(os.listdir(folder)) >= wanted
 
     return done
@@ -153,6 +156,15 @@ def assert_completed(corpus: Corpus, out: Path, whole: Whole) -> None:
 def test_everything_is_killed(corpus: Corpus, whole: Whole, start: Callable[..., Run], moment: str) -> None:
     killed = start()
     killed.wait_for(MOMENTS[moment])
+    os.killpg(killed.process.pid, signal.SIGKILL)
+    assert killed.end()[0] == -signal.SIGKILL
+    assert_completed(corpus, killed.out, whole)
+
+
+@pytest.mark.parametrize("corpus", ["wsj0mix", "mixtures"], indirect=True)
+def test_other_recipes_are_killed(corpus: Corpus, whole: Whole, start: Callable[..., Run]) -> None:
+    killed = start()
+    killed.wait_for(share_done(0.3, corpus.part))
     os.killpg(killed.process.pid, signal.SIGKILL)
     assert killed.end()[0] == -signal.SIGKILL
     assert_completed(corpus, killed.out, whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trees import ALL_FORMATS, UNEQUAL, Corpus, contents, files, make_corpus, mixture, run
+from tests.trees import ALL_FORMATS, KINDS, UNEQUAL, Corpus, contents, files, make_corpus, run
 from transforms import report
 
 
@@ -19,10 +19,10 @@ def short_report() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+@pytest.fixture(scope="module", params=list(KINDS))
+def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Nine mixtures in five shards of two; a missing source rejects all items of the third."""
-    made = make_corpus(tmp_path_factory.mktemp("corpora"), mixtures=9)
+    made = make_corpus(tmp_path_factory.mktemp("corpora"), mixtures=9, recipe=request.param)
     made.utterance(5).unlink()
     return made
 
@@ -35,16 +35,17 @@ def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return contents(folder)
 
 
-def test_the_tree_holds_all_that_it_should(expected: dict[str, bytes]) -> None:
+def test_the_tree_holds_all_that_it_should(corpus: Corpus, expected: dict[str, bytes]) -> None:
     variants, packed, written = 4, 4, 7
+    tables = {"librimix": 2 * 3 * variants, "wsj0mix": 0, "mixtures": 2 * 3 * variants}[corpus.recipe]
     ends = {"wav": 0, "tar": 0, "idx": 0, "csv": 0, "json": 0, "parquet": 0}
     for name in expected:
         end = name.rpartition(".")[2]
         if end in ends:
             ends[end] += 1
-    assert ends["wav"] == written * variants * len(("s1", "s2", "noise", "clean", "both", "single"))
+    assert ends["wav"] == written * variants * len(corpus.kind.streams)
     assert (ends["tar"], ends["idx"]) == (packed * variants,) * 2
-    assert ends["csv"] == 2 * 3 * variants + len(("rejects.csv",))
+    assert ends["csv"] == tables + len(("rejects.csv",))
     assert ends["parquet"] == 1
     assert sum(".tfrecord-" in name for name in expected) == packed * variants
     assert sum(name.startswith("_mixtape/ledger/") for name in expected) == packed + 1
@@ -68,7 +69,7 @@ def test_two_workers(corpus: Corpus, expected: dict[str, bytes], tmp_path: Path)
 def test_corpora_elsewhere_with_other_times(
     corpus: Corpus, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    moved = Corpus(tmp_path / "a" / "very" / "long" / "path", corpus.mixtures)
+    moved = Corpus(tmp_path / "a" / "very" / "long" / "path", corpus.mixtures, corpus.recipe)
     shutil.copytree(corpus.folder, moved.folder)
     for number, name in enumerate(files(moved.folder)):
         os.utime(moved.folder / name, ns=(number, number))
@@ -99,9 +100,9 @@ def test_formats_do_not_touch_each_other(corpus: Corpus, expected: dict[str, byt
 
 
 def test_rendering_in_two_goes(corpus: Corpus, tmp_path: Path) -> None:
-    whole = Corpus(tmp_path / "corpora", ())
+    whole = Corpus(tmp_path / "corpora", (), corpus.recipe)
     shutil.copytree(corpus.folder, whole.folder)
-    rest = [mixture(index) for index in (0, 1, 2, 6, 7, 8)]
+    rest = [corpus.mixture(index) for index in (0, 1, 2, 6, 7, 8)]
     half = whole.with_mixtures(rest[:3])
     assert run(half, tmp_path / "out", "--shard-size", "2") == 0
     whole = whole.with_mixtures(rest)
@@ -117,7 +118,8 @@ def test_absolute_paths_in_tables_are_the_only_trace_of_the_place(corpus: Corpus
     here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
     different = {name for name in here | there if here.get(name) != there.get(name)}
     tables = {name for name in here if "/metadata/mixture_" in name}
-    assert different - {"_mixtape/parts/Libri2Mix-train-100.json"} == tables
+    assert bool(tables) == (corpus.recipe != "wsj0mix")
+    assert different - {f"_mixtape/parts/{corpus.part.name}.json"} == tables
     assert all(
         there[name] == here[name].replace(bytes(tmp_path / "here"), bytes(tmp_path / "there"))
         for name in tables

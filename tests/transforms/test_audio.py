@@ -22,6 +22,7 @@ from transforms.audio import (
     promises_more_samples,
     quantise_floor,
     quantise_round,
+    sph_problem,
     wav_header,
 )
 from transforms.errors import SourceError
@@ -230,6 +231,63 @@ def test_a_folder_is_no_source(corpus: Corpus) -> None:
 def test_promises_of_headers(data: bytes, more: bool) -> None:
     with soundfile.SoundFile(BytesIO(data)) as file:
         assert promises_more_samples(file) is more
+
+
+def sphere(samples: int = len(SAMPLES), coding: str = "pcm") -> bytes:
+    """A SPHERE file of all samples, whose header may lie about length and coding."""
+    fields = {
+        "channel_count": "-i 1",
+        "sample_count": f"-i {samples}",
+        "sample_rate": "-i 16000",
+        "sample_n_bytes": "-i 2",
+        "sample_byte_format": "-s2 01",
+        "sample_sig_bits": "-i 16",
+        "sample_coding": f"-s{len(coding)} {coding}",
+    }
+    lines = ["NIST_1A", "   1024", *(f"{name} {value}" for name, value in fields.items()), "end_head", ""]
+    return "\n".join(lines).encode().ljust(1024) + SAMPLES.astype("<i2").tobytes()
+
+
+def test_sphere_files_are_read(corpus: Corpus) -> None:
+    assert np.array_equal(corpus.read(sphere()) * 32768, SAMPLES)
+    assert np.array_equal(corpus.read(sphere(), offset_samples=5000) * 32768, SAMPLES[5000:])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "remedy"),
+    [
+        (sphere(30_000), "is truncated: 20000 of 30000 samples are there", "fetch it again"),
+        (sphere()[:1500], "is truncated: 238 of 20000 samples are there", "fetch it again"),
+        (
+            sphere(coding="pcm,embedded-shorten-v2.00"),
+            "is a SPHERE file with compressed samples (pcm,embedded-shorten-v2.00)",
+            "decompress it with the program sph2pipe",
+        ),
+    ],
+)
+def test_sphere_files_that_cannot_serve(corpus: Corpus, data: bytes, reason: str, remedy: str) -> None:
+    refused = corpus.refusal(data)
+    assert refused.reason.startswith(reason)
+    assert refused.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize("data", [b"", encoded(), sphere(), sphere().replace(b"channel_count", b"channels")])
+def test_good_sphere_files_and_other_formats_have_no_sphere_problem(data: bytes) -> None:
+    assert sph_problem(data) is None
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
+def test_without_a_wanted_rate_every_file_keeps_its_own(corpus: Corpus, rate_hz: int) -> None:
+    corpus.file.write_bytes(encoded(rate_hz=rate_hz))
+    samples, found_hz = SourceReader(corpus.reader.roots, rate_hz=None).read_with_rate(SOURCE)
+    assert found_hz == rate_hz
+    assert np.array_equal(samples * 32768, SAMPLES)
+
+
+def test_the_rate_told_is_that_of_the_samples(corpus: Corpus) -> None:
+    corpus.file.write_bytes(encoded(rate_hz=8000))
+    samples, found_hz = SourceReader(corpus.reader.roots, 16000, any_rate=True).read_with_rate(SOURCE)
+    assert (len(samples), found_hz) == (2 * len(SAMPLES), 16000)
 
 
 # --- what is remembered ------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class MixturesConfig:
         noise_snr: by how many dB ``noise_against`` exceeds each noise.
         noise_level: instead of it: wanted level of each noise.
         noise_against: ``speech`` (the sum of all) or ``s1``.
-        speed: factor by which each utterance is played faster, rounded to a thousandth.
+        speed: factor by which each utterance is played faster, rounded to a hundredth.
         min_utterance_s: shorter utterances are left out; seconds, as recorded.
         max_utterance_s: longer utterances are left out; seconds, as recorded.
         rate_hz: sampling rate of the mixtures.

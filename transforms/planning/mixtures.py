@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.errors import UsageError
-from transforms.plan import NOISE, Mixture, Part, Settings, Source
+from transforms.plan import NOISE, SPEED_DECIMALS, Mixture, Part, Settings, Source
 from transforms.planning.distributions import Distribution, Fixed
 from transforms.planning.mixture_config import MixturesConfig, config_problems
 from transforms.planning.mixture_corpus import (
@@ -46,7 +46,6 @@ from transforms.planning.rings import ItemDraws, Ring, position_of
 
 SPEECH_ROOT = "speech"
 NOISE_ROOT = "noise"
-SPEED_DECIMALS = 3
 
 _FIRST_CHANNEL = 0
 

@@ -57,7 +57,8 @@ def measure_mixture(planned: PlannedMixture, reader: SourceReader) -> Mixture:
     speech = [reader.read(source, WHOLE) for source in sources if source.role != NOISE]
     noise = reader.read(sources[-1], max(map(len, speech)))
     names = [source.name for source in sources]
-    gains = normalised_gains([*speech, noise], planned.targets_lufs, reader.rate_hz, names=names)
+    rate_hz = LIBRIMIX.rules.source_rate_hz
+    gains = normalised_gains([*speech, noise], planned.targets_lufs, rate_hz, names=names)
     return to_mixture(planned, gains)
 
 

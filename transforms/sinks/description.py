@@ -41,9 +41,10 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
     """Returns the facts of an item at one rate and mode.
 
     The same keys and types for every item, and never a null, because readers take a column's type
-    from the first few items: real numbers are floats even when whole. ``roles``, ``speakers``,
-    ``sexes``, ``sources`` and ``gains`` run in parallel over the sources that were rendered, noise
-    included; a speaker or sex that is not known is empty.
+    from the first few items: real numbers are floats even when whole. All lists run in parallel over
+    the sources that were rendered, noise included; a speaker, sex or text that is not known is empty.
+    ``levels`` are as planned, in the unit that ``level_kinds`` gives them (see ``plan.Source``);
+    ``gains`` are the linear factors by which the recordings came to be what is written.
     """
     sources = [source for source in mixture.sources if source.role in rendered.pcm]
     return {
@@ -59,7 +60,12 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
         "speakers": [source.speaker for source in sources],
         "sexes": [source.sex for source in sources],
         "sources": [source.name for source in sources],
-        "gains": [float(source.level) for source in sources],
+        "levels": [float(source.level) for source in sources],
+        "level_kinds": [source.level_kind for source in sources],
+        "gains": [float(rendered.gains[source.role]) for source in sources],
+        "starts_s": [float(rendered.starts_s[source.role]) for source in sources],
+        "speeds": [float(source.speed) for source in sources],
+        "texts": [source.text for source in sources],
         "snr_db": {name: [float(value) for value in values] for name, values in rendered.snr_db.items()},
     }
 

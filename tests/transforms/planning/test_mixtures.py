@@ -373,10 +373,10 @@ def test_levels_say_how_they_are_meant(
         assert (source.level_kind, source.measure, source.against) == expected
 
 
-def test_speeds_are_distributed_as_asked_for_to_a_thousandth() -> None:
-    found = drawn(planned(speed="uniform(0.9,1.1)", count="2000"), lambda source: source.speed, "s1", "s2")
-    assert all(speed == round(speed, 3) for speed in found)
-    assert stats.kstest(found, stats.uniform(0.9, 0.2).cdf).statistic < 0.03
+def test_speeds_are_distributed_as_asked_for_to_a_hundredth() -> None:
+    found = drawn(planned(speed="uniform(0.8,1.2)", count="2000"), lambda source: source.speed, "s1", "s2")
+    assert all(speed == round(speed, 2) for speed in found)
+    assert stats.kstest(found, stats.uniform(0.8, 0.4).cdf).statistic < 0.03
     assert set(drawn(planned(speed="uniform(0.9,1.1)"), lambda source: source.speed, "noise")) == {1.0}
 
 
