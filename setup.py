@@ -33,6 +33,7 @@ EXTRAS = {
     "test": [
         "hypothesis>=6.170,<7",
         "mypy>=2.4,<3",
+        "protobuf>=6.33,<7",
         "pytest>=9.2,<10",
         "pytest-xdist>=3.8,<4",
         "ruff>=0.17.5,<0.18",

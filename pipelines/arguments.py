@@ -134,7 +134,7 @@ def _augment(parser: argparse.ArgumentParser) -> None:
         "--engine",
         metavar="ENGINE",
         default="sox",
-        help="sox needs the program SoX and gives the published bits; soxr does not, and is a few LSB off",
+        help="sox needs the program SoX and gives the published bits; soxr needs none, and only comes close",
     )
     _rejecting(parser)
     _common(parser)

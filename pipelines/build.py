@@ -122,6 +122,8 @@ def _estimate(arguments: argparse.Namespace, rendering: RenderRequest, passed_on
         subsets = planning.subsets()
     if status:
         print("some files of the corpora cannot be used; mixtape metadata says which, and why")
+    for hint in plan.empty_plan_hints(subsets, planning.choices.round_to):
+        print(hint)
     speakers = planning.choices.speakers
     plans = [
         given_plan(librimix.part_of(subset.listing_name, speakers), list(map(to_mixture, subset.mixtures)))

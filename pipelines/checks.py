@@ -92,6 +92,9 @@ class Checker:
             self.problems.append(
                 f"--root {' '.join(bad)}: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"
             )
+        names = [name for name, _, _ in pairs]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.problems.append(f"--root {name}: is given twice; give one URL")
         return {name: storage.absolute(url) for name, _, url in pairs if name and url}
 
     def running(self, passed_on: Sequence[str]) -> Running:

@@ -124,7 +124,10 @@ def _summary(counters: dict[str, int], tree: OutputTree, *, seconds: float) -> s
     written, rejected = counters.get("written", 0), counters.get("rejected", 0)
     short = counters.get("too_short", 0)
     if not written + rejected + short:
-        return f"nothing to do: all of it is in {tree.root} already (--force makes it anew)"
+        return (
+            f"nothing to do: all of it is in {tree.root} already, and was left as it is "
+            "(--force makes it anew, from the files that are there now)"
+        )
     parts = [f"written {written:,}", *([f"too short {short:,}"] if short else []), f"rejected {rejected:,}"]
     lines = [
         f"found {written + rejected + short:,} = {' + '.join(parts)}, in {duration(seconds)}; see {tree.root}"

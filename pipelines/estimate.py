@@ -76,7 +76,7 @@ def print_estimate(job: RenderJob, plans: Sequence[PlanInput], *, workers: int) 
     found = probe(job, _spread(plans, total))
     if found.rendered:
         _print_extent(job, found, total / found.rendered, workers=workers)
-    else:
+    elif total:
         print(f"none of {counted(found.tried, 'mixture')} tried can be rendered: no estimate")
     print("dry run: nothing was written")
 

@@ -114,7 +114,10 @@ class MetadataOptions:
         files = Counter(map(work.layout.listing_of, work.paths() if work.folders else ()))
         out = storage.OutputTree(self.out)
         lines = [f"{out.url(name)}: from {counted(files[name], 'file')}" for name in work.listings]
-        return lines or [f"nothing to do: all listings are in {out.root} already (--force makes them anew)"]
+        return lines or [
+            f"nothing to do: all listings are in {out.root} already, and are left as they are "
+            "(--force makes them anew, from the files that are there now)"
+        ]
 
     def resolve(self) -> MetadataWork:
         """Returns what there is to do: listings that are there already are kept, unless forced.

@@ -1,6 +1,7 @@
 """What a rendering run does to an output as a whole, before and after its shards."""
 
 import dataclasses
+import itertools
 import json
 import platform
 import time
@@ -49,7 +50,7 @@ def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> 
             problems.append(
                 f"{tree.root}: holds {part.name} made by recipe {stored.part.recipe}; use another --out"
             )
-        elif stored.mixture_count and stored.read_ids().isdisjoint(mixture.id for mixture in plan.read()):
+        elif stored.mixture_count and not _have_items_in_common(stored, plan):
             problems.append(
                 f"{tree.root}: holds {part.name} made from another plan "
                 f"({counted(stored.mixture_count, 'mixture')}, none of them in the plan given); "
@@ -57,6 +58,14 @@ def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> 
             )
     if problems:
         raise UsageError(problems)
+
+
+def _have_items_in_common(stored: StoredPlan, plan: PlanInput) -> bool:
+    """Tells whether any mixture of a plan is in a stored one; mostly their beginnings tell already."""
+    first = {mixture.id for mixture in stored.read_shard(0)}
+    if any(mixture.id in first for mixture in itertools.islice(plan.read(), len(first))):
+        return True
+    return not stored.read_ids().isdisjoint(mixture.id for mixture in plan.read())
 
 
 def _stored_plan(tree: OutputTree, part_name: str) -> StoredPlan | None:

@@ -222,6 +222,13 @@ def build(pipeline: Any, *, files: PlanFiles, subsets: Sequence[PlannedSubset]) 
     )
 
 
+def empty_plan_hints(subsets: Sequence[PlannedSubset], round_to: int) -> list[str]:
+    """Says why plans are empty, if any of them is and rounding can be the reason."""
+    if round_to > 1 and not all(subset.mixtures for subset in subsets):
+        return [f"fewer than {round_to} mixtures leave an empty plan; --round-to 1 keeps them"]
+    return []
+
+
 def _print_summary(
     request: PlanRequest, subsets: Sequence[PlannedSubset], *, made: int, seconds: float
 ) -> None:
@@ -230,8 +237,7 @@ def _print_summary(
         print(f"  {subset.listing_name}: {counted(len(subset.mixtures), 'mixture')} planned, in {url}")
     if not request.roots:
         print("without the audio (--librispeech, --wham) the plans have no gains and cannot be rendered")
-    round_to = request.choices.round_to
-    if any(not subset.mixtures for subset in subsets) and round_to > 1:
-        print(f"fewer than {round_to} mixtures leave an empty plan; --round-to 1 keeps them")
+    for hint in empty_plan_hints(subsets, request.choices.round_to):
+        print(hint)
     done = f"{counted(made, 'plan')} made in {duration(seconds)}"
     print(done if made else "nothing to do: all plans stand")

@@ -1,5 +1,6 @@
 """Reading of plans, in whatever form a recipe publishes them, for ``mixtape render``."""
 
+import argparse
 import functools
 import hashlib
 from array import array
@@ -13,7 +14,9 @@ from transforms import storage
 from transforms.corpora import librimix, wsj0mix
 from transforms.errors import UsageError
 from transforms.listing import limited
+from transforms.placing import placing_problems
 from transforms.plan import Mixture, Part, Settings, StoredPlan, mixture_problems
+from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
 
 _PARQUET = ".parquet"
@@ -38,6 +41,46 @@ class PlanInput:
     settings: Settings = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PlanDemands:
+    """What the mixtures of a stored plan must keep to.
+
+    Attributes:
+        recipe: the recipe that they must be of.
+        types: mixture types asked for, which decide about the sources that are needed.
+        roots: names of the roots that they may refer to.
+        given: those that the command line names.
+    """
+
+    recipe: Recipe
+    types: tuple[str, ...]
+    roots: tuple[str, ...]
+    given: frozenset[str]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, recipe: Recipe, roots: Sequence[str]) -> "PlanDemands":
+        """Reads a command line; recipes without ``--root`` have flags of their own for their roots."""
+        words = getattr(arguments, "root", None)
+        given = roots if words is None else [word.partition("=")[0] for word in words]
+        types = tuple(name for name in arguments.types if name in recipe.types)
+        return cls(recipe, types, tuple(roots), frozenset(given))
+
+    def problems(self, mixture: Mixture) -> list[str]:
+        """Lists everything that forbids rendering a mixture, wherever its sources are."""
+        problems = mixture_problems(mixture, self.roots)
+        problems += self.recipe.rule_problems(mixture)
+        if self.recipe.rules.scaling == "placed":
+            problems += placing_problems(mixture)
+        return problems
+
+    def missing_roots(self, mixture: Mixture) -> set[str]:
+        """Returns the names of roots that a mixture needs and that are not given."""
+        needed = self.recipe.needed_roles([source.role for source in mixture.sources], self.types)
+        sources = [source for source in mixture.sources if source.role in needed]
+        rooms = {"rir" for source in sources if source.rir}
+        return ({source.root for source in sources} | rooms) - self.given
+
+
 def given_plan(part: Part, mixtures: Sequence[Mixture], rejects: tuple[Reject, ...] = ()) -> PlanInput:
     """Returns a plan whose mixtures are at hand already."""
     return PlanInput(part, len(mixtures), lambda: mixtures, rejects)
@@ -57,29 +100,30 @@ def read_plans(checker: Checker, recipe_name: str, roots: Sequence[str]) -> list
         return []
     stored = [url for url in urls if url.endswith(_PARQUET)]
     rest = [url for url in urls if not url.endswith(_PARQUET)]
+    demands = PlanDemands.of(checker.arguments, recipe_named(recipe_name), roots)
     inputs = [
         one
         for url in stored
-        if (one := checker.attempt(functools.partial(_stored_input, url, recipe_name, roots), None))
+        if (one := checker.attempt(functools.partial(_stored_input, url, demands), None))
     ]
     if rest:
-        inputs += _READERS[recipe_name](checker, rest, roots)
+        inputs += _READERS[recipe_name](checker, rest, demands)
     names = [one.part.name for one in inputs]
     for name in sorted({name for name in names if names.count(name) > 1}):
         checker.problems.append(f"--plan: two of the plans are of {name}; name one of them")
     return inputs
 
 
-def _librimix_inputs(checker: Checker, urls: Sequence[str], roots: Sequence[str]) -> list[PlanInput]:
-    del roots
+def _librimix_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands) -> list[PlanInput]:
+    del demands
     found: list[str] = checker.attempt(lambda: librimix.find_plans(urls), [])
     none: tuple[Part, list[Mixture]] | None = None
     read = [checker.attempt(functools.partial(librimix.read_plan, url), none) for url in found]
     return [given_plan(*plan) for plan in read if plan is not None]
 
 
-def _wsj0mix_inputs(checker: Checker, urls: Sequence[str], roots: Sequence[str]) -> list[PlanInput]:
-    del roots
+def _wsj0mix_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands) -> list[PlanInput]:
+    del demands
     tables = checker.arguments.activity_levels or []
     if not tables:
         checker.needed("activity_levels")
@@ -91,7 +135,7 @@ def _wsj0mix_inputs(checker: Checker, urls: Sequence[str], roots: Sequence[str])
     return [given_plan(plan.part, plan.mixtures, plan.rejects) for plan in read if plan is not None]
 
 
-def _mixtures_inputs(checker: Checker, urls: Sequence[str], roots: Sequence[str]) -> list[PlanInput]:
+def _mixtures_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands) -> list[PlanInput]:
     inputs = []
     for url in urls:
         find = functools.partial(storage.find, url, suffixes=(_PARQUET,))
@@ -100,22 +144,27 @@ def _mixtures_inputs(checker: Checker, urls: Sequence[str], roots: Sequence[str]
         if not plans:
             checker.problems.append(f"--plan {url}: holds no plan (looked for *{_PARQUET} at any depth)")
         for path in plans:
-            read = functools.partial(_stored_input, storage.join(url, path), "mixtures", roots)
+            read = functools.partial(_stored_input, storage.join(url, path), demands)
             if one := checker.attempt(read, None):
                 inputs.append(one)
     return inputs
 
 
-def _stored_input(url: str, recipe_name: str, roots: Sequence[str]) -> PlanInput | None:
+def _stored_input(url: str, demands: PlanDemands) -> PlanInput | None:
     """Reads what a Parquet plan says of itself. Raises UsageError."""
-    plan = StoredPlan.open(url)
-    if plan.part.recipe != recipe_name:
+    try:
+        plan = StoredPlan.open(url)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{url}: does not say what it is a plan of ({error}); plan again") from error
+    if plan.part.recipe != demands.recipe.name:
         raise UsageError(f"{url}: is a plan of recipe {plan.part.recipe}; render it by that recipe")
-    read = functools.partial(checked, plan, tuple(roots))
+    if problem := demands.recipe.settings_problem(plan.settings):
+        raise UsageError(f"{url}: {problem}; plan again")
+    read = functools.partial(checked, plan, demands)
     return PlanInput(plan.part, plan.mixture_count, read, settings=plan.settings)
 
 
-def checked(plan: StoredPlan, roots: Sequence[str]) -> Iterator[Mixture]:
+def checked(plan: StoredPlan, demands: PlanDemands) -> Iterator[Mixture]:
     """Yields the mixtures of a stored plan, each looked at before it is used.
 
     Raises:
@@ -127,10 +176,12 @@ def checked(plan: StoredPlan, roots: Sequence[str]) -> Iterator[Mixture]:
         problems = [
             f"{plan.url}, {mixture.id}: {problem}"
             for mixture in mixtures
-            for problem in mixture_problems(mixture, roots)
+            for problem in demands.problems(mixture)
         ]
         if problems:
             raise UsageError(limited(problems))
+        for root in sorted({root for mixture in mixtures for root in demands.missing_roots(mixture)}):
+            raise UsageError(f"--root {root}=URL is needed: {plan.url} has sources there")
         seen.extend(_digest(mixture.id) for mixture in mixtures)
         yield from mixtures
     if repeats := len(seen) - len(np.unique(np.frombuffer(seen, dtype=np.uint64))):

@@ -88,7 +88,7 @@ def _remove(
     for part in others:
         _remove_indices(job, part, FORMATS)
     for sink in _sinks(job, FORMATS):
-        sink.close_corpus([summary.part for summary in stored_summaries(tree)])
+        sink.close_corpus([*(summary.part for summary in stored_summaries(tree)), *others])
 
 
 def _unwanted_of_part(job: RenderJob, summary: PartSummary) -> list[str]:
@@ -107,7 +107,8 @@ def _unwanted_of_part(job: RenderJob, summary: PartSummary) -> list[str]:
 
 
 def _all_of_part(job: RenderJob, part: Part) -> list[str]:
-    """Lists everything that an output holds of a part, indices apart."""
+    """Lists everything that an output holds of a part of any recipe, indices apart."""
+    job = dataclasses.replace(job, recipe=part.recipe)
     shards = _ledgers_of(job.tree, part.name)
     return [
         *_wavs(job, part, {}),

@@ -17,7 +17,17 @@ from pipelines.runner import Progress, Running, run_pipeline
 from transforms import storage
 from transforms.corpora import wsj0mix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
-from transforms.plan import FORMATS, MODES, NO_SETTINGS, NOISE, RenderOptions, Shard, StoredPlan
+from transforms.plan import (
+    FORMATS,
+    MODES,
+    NO_SETTINGS,
+    NOISE,
+    RenderOptions,
+    Shard,
+    ShardRun,
+    StoredPlan,
+    shard_runs,
+)
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import RejectLimit
 from transforms.sharding import RenderJob, kept_shard, store_plan
@@ -216,7 +226,9 @@ def build(pipeline: Any, *, job: RenderJob, shards: Sequence[Shard]) -> None:
 
     (
         pipeline
-        | "Shards" >> beam.Create(list(shards), reshuffle=False).with_output_types(Shard)
+        | "Runs" >> beam.Create(shard_runs(shards), reshuffle=False).with_output_types(ShardRun)
+        # ShardRun
+        | "Shards" >> beam.FlatMap(lambda run: run.shards).with_output_types(Shard)
         # Shard
         | "Render" >> RenderShards(job)
         # ShardResult

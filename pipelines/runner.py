@@ -135,6 +135,10 @@ def _quiet_workers() -> Iterator[None]:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
+        except KeyboardInterrupt:
+            # Threads of Beam's go on ending after us, each with a trace.
+            excepthook = _say_nothing
+            raise
         finally:
             terminal.flush()
             os.dup2(terminal.fileno(), 2)

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from transforms import ledger as ledgers
 from transforms import storage
 from transforms.errors import UsageError
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
-from transforms.ledger import ShardLedger
 from transforms.plan import RenderOptions, Shard
 from transforms.recipes import recipe_named
 from transforms.sharding import RenderJob, plan_path
@@ -104,9 +103,12 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
     _check_finished(job.tree, summaries)
     for summary in summaries:
         plan = job.stored_plan(summary.part.name)
-        read = list(ledgers.read_part(job.tree, plan.part, plan.shard_count))
-        roots |= {name.partition(":")[0] for ledger in read for name in ledger.sources}
-        chosen = _chosen(zip(plan.shards, read, strict=True), sample=sample, ids=ids)
+        written: list[tuple[Shard, str]] = []
+        read = ledgers.read_part(job.tree, plan.part, plan.shard_count)
+        for shard, ledger in zip(plan.shards, read, strict=True):
+            roots |= {name.partition(":")[0] for name in ledger.sources}
+            written += [(shard, item.id) for item in ledger.items]
+        chosen = _chosen(written, sample=sample, ids=ids)
         missing -= {item_id for _, item_id in chosen}
         grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
         shards = [ShardCheck(shard, tuple(item_id for _, item_id in pairs)) for shard, pairs in grouped]
@@ -121,12 +123,12 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
 
 
 def _chosen(
-    shards: Iterable[tuple[Shard, ShardLedger]], *, sample: int, ids: Sequence[str] | None
+    written: list[tuple[Shard, str]], *, sample: int, ids: Sequence[str] | None
 ) -> list[tuple[Shard, str]]:
-    """Chooses written items of one part, in order; each with its shard."""
-    written = [(shard, item.id) for shard, ledger in shards for item in ledger.items]
+    """Chooses among the written items of one part, each with its shard; keeps their order."""
     if ids:
-        return [(shard, item_id) for shard, item_id in written if item_id in ids]
+        wanted = set(ids)
+        return [(shard, item_id) for shard, item_id in written if item_id in wanted]
     return written[:: max(1, len(written) // sample)][:sample] if sample else written
 
 

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,30 @@ def test_every_need_has_a_lower_and_an_upper_bound(built: Built) -> None:
 )
 def test_what_the_owner_named_is_needed(built: Built, name: str) -> None:
     assert [need for need in built.needs() if need.startswith(f"{name}<")]
+
+
+def undeclared(repository: Path, package: str, needs: set[str]) -> set[str]:
+    """Imports of a package's modules that no requirement brings along."""
+    declared = {re.split(r"[\[<]", need)[0] for need in needs}
+    own = {"transforms", "pipelines", "tests", "setuptools"} | sys.stdlib_module_names
+    found = set().union(*(imported(ast.walk(tree)) for _, tree in sources(repository, package)))
+    tops = {name.split(".")[0] for name in found} - own
+    brought = {
+        top: {name.lower().replace("_", "-") for name in packages_distributions().get(top, ())}
+        for top in tops
+    }
+    return {top for top, names in brought.items() if not names & declared}
+
+
+@pytest.mark.parametrize("package", ["transforms", "pipelines"])
+def test_everything_that_the_code_imports_is_declared(repository: Path, built: Built, package: str) -> None:
+    assert undeclared(repository, package, built.needs()) == set()
+    assert "numpy" in undeclared(repository, "transforms", built.needs() - {"numpy<2.5,>=2.4"})
+
+
+@pytest.mark.parametrize("package", ["tests", "benchmarks"])
+def test_everything_that_tests_import_is_declared(repository: Path, built: Built, package: str) -> None:
+    assert undeclared(repository, package, built.needs() | built.needs("test")) == set()
 
 
 def test_the_command_is_installed(built: Built) -> None:

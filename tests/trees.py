@@ -16,7 +16,7 @@ import soundfile
 from pipelines import cli
 from transforms.corpora import librimix, wsj0mix
 from transforms.finishing import PartSummary, finish_part
-from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan, write_plan
+from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, Source, StoredPlan, write_plan
 from transforms.rendering import CROSS_FADE_SAMPLES
 from transforms.sharding import RenderJob, ShardResult, process_shard, store_plan
 from transforms.storage import OutputTree
@@ -231,13 +231,25 @@ def _placed_mixture(index: int, gain: float) -> Mixture:
         "s1", index, level_kind="target", level=50 * (gain - 1), measure="rms", rir="hall/0.wav"
     )
     second = MIXTURES.source(
-        *("s2", index + 1),
-        **{"level_kind": "snr", "level": 3.0, "measure": "rms", "against": "s1", "rir": "hall/1.wav"},
+        "s2",
+        index + 1,
+        level_kind="snr",
+        level=3.0,
+        measure="rms",
+        against="s1",
+        rir="hall/1.wav",
         start_samples=start,
         speed=1.1 if index % 2 else 1.0,
     )
     noise = Source(
-        *("noise", "noise", f"n{index % 3}.wav", "snr", 10.0, "rms", "speech", "loop"),
+        "noise",
+        "noise",
+        f"n{index % 3}.wav",
+        level_kind="snr",
+        level=10.0,
+        measure="rms",
+        against="speech",
+        fit="loop",
         offset_samples=0 if index % 3 == 0 else 50,
     )
     return Mixture(f"train-{index:07d}", (first, second, noise))
@@ -245,7 +257,7 @@ def _placed_mixture(index: int, gain: float) -> Mixture:
 
 def _write_parquet(corpus: Corpus) -> None:
     tree = OutputTree(str(corpus.plan.parent))
-    settings = {"rate_hz": 16000, "clip": "scale"}
+    settings: Settings = {"rate_hz": 16000, "clip": "scale"}
     write_plan(tree, corpus.plan.name, corpus.part, corpus.mixtures, shard_size=3, settings=settings)
     tree.remove_temporary()
 

@@ -1,8 +1,8 @@
 """Rooms, places and levels: what turns recordings into the sources of a mixture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ Samples = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 SPEECH = "speech"
+LATEST_START_SAMPLES = 1 << 28
 _STAGE = "level"
 
 
@@ -125,6 +126,24 @@ def place_sources(
         gains={role: gains[role] for role in order},
         starts_s={role: starts_s[role] for role in order},
     )
+
+
+def placing_problems(mixture: Mixture) -> Iterator[str]:
+    """Says what of a mixture cannot be placed: its levels and what they refer to, and its starts."""
+    levelled: list[str] = []
+    for source in levelling_order(mixture):
+        role = source.role
+        if source.level_kind == "active_level":
+            yield f"level kind 'active_level' of {role} is wsj0-mix's; wanted gain, target or snr"
+        elif source.level_kind != "gain" and source.measure not in get_args(Measure):
+            yield f"measure {source.measure!r} of {role} is not known; wanted rms, lufs or active"
+        references = [*levelled, *([SPEECH] if any(not is_noise(one) for one in levelled) else [])]
+        if source.level_kind == "snr" and source.against not in references:
+            known = ", ".join(references) or "nothing"
+            yield f"the SNR of {role} is against {source.against!r}; levelled before it: {known}"
+        if source.start_samples > LATEST_START_SAMPLES:
+            yield f"{role} starts at sample {source.start_samples}, wanted {LATEST_START_SAMPLES} at most"
+        levelled.append(role)
 
 
 def levelling_order(mixture: Mixture) -> Sequence[Source]:

@@ -202,6 +202,40 @@ class Shard:
         return f"{self.part.name}-{self.index:06d}"
 
 
+@dataclass(frozen=True, slots=True)
+class ShardRun:
+    """Shards of one part that follow one another: what a job is told of a hundred thousand shards.
+
+    Attributes:
+        part: their part.
+        start: number of the first.
+        stop: number after that of the last.
+        count: how many the part has.
+    """
+
+    part: Part
+    start: int
+    stop: int
+    count: int
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards, in order."""
+        return [Shard(self.part, index, self.count) for index in range(self.start, self.stop)]
+
+
+def shard_runs(shards: Iterable[Shard]) -> list[ShardRun]:
+    """Returns the same shards in the same order, as few runs."""
+    grouped = itertools.groupby(
+        enumerate(shards), key=lambda pair: (pair[1].part, pair[1].count, pair[1].index - pair[0])
+    )
+    runs = []
+    for (part, count, _), pairs in grouped:
+        indices = [shard.index for _, shard in pairs]
+        runs.append(ShardRun(part, indices[0], indices[-1] + 1, count))
+    return runs
+
+
 def id_problem(mixture_id: str) -> str | None:
     """Says why an id cannot name files, or returns None for a good one."""
     if not _SAFE_ID.fullmatch(mixture_id) or ".." in mixture_id:

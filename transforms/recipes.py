@@ -1,17 +1,25 @@
 """The registry of recipes: what a published corpus is called, holds, and where its files go."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from transforms.errors import UsageError
-from transforms.plan import DRY_SUFFIX, Part, Settings, Variant, is_noise
+from transforms.plan import DRY_SUFFIX, LevelKind, Mixture, Part, Settings, Variant, is_noise
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
 Quantiser = Literal["floor", "round"]
 PeakRule = Literal["none", "joint", "scale", "reject"]
 Scaling = Literal["before_resampling", "after_padding", "placed"]
+
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768000
+CLIP_POLICIES: tuple[PeakRule, ...] = ("scale", "reject")
+_LEVEL_KINDS: Mapping[Scaling, tuple[LevelKind, ...]] = {
+    "before_resampling": ("gain",),
+    "after_padding": ("active_level",),
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,8 @@ def all_roles(roles: Sequence[str]) -> tuple[str, ...]:
 
 
 def first_and_noise(roles: Sequence[str]) -> tuple[str, ...]:
-    """Returns the first source's role and the noise."""
-    return (roles[0], *filter(is_noise, roles))
+    """Returns the first talker's role and the noise."""
+    return (*speech_roles(roles)[:1], *filter(is_noise, roles))
 
 
 def published_wav_path(part: Part, variant: Variant, stream: str, mixture_id: str) -> str:
@@ -98,9 +106,47 @@ class Recipe:
         )
         return dataclasses.replace(self, rules=rules)
 
+    def settings_problem(self, settings: Settings) -> str | None:
+        """Says why a plan cannot decide so about rendering, or returns None where it can."""
+        if not settings:
+            return None
+        if self.rules.scaling != "placed":
+            return f"settings {dict(settings)} are none that {self.title} has"
+        rate_hz, clip = settings.get("rate_hz"), settings.get("clip")
+        whole = isinstance(rate_hz, int) and LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ
+        if whole and clip in CLIP_POLICIES and len(settings) == len(("rate_hz", "clip")):
+            return None
+        return (
+            f"settings {dict(settings)}: wanted rate_hz of {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} "
+            f"and clip of {' or '.join(CLIP_POLICIES)}"
+        )
+
+    def rule_problems(self, mixture: Mixture) -> Iterator[str]:
+        """Says what of a mixture is not for this recipe: roles named like other streams, levels, places."""
+        roles = [source.role for source in mixture.sources]
+        for role in roles:
+            if role in self.types or role.endswith(DRY_SUFFIX):
+                yield f"role {role!r} is the name of another stream"
+        if not speech_roles(roles):
+            yield "holds no speech"
+        if self.rules.scaling == "placed":
+            return
+        kinds = _LEVEL_KINDS[self.rules.scaling]
+        for source in mixture.sources:
+            if source.level_kind not in kinds:
+                wanted = " or ".join(kinds)
+                yield f"level kind {source.level_kind!r} of {source.role}: {self.title} has {wanted} only"
+            if source.start_samples or source.speed != 1.0 or source.rir:
+                yield f"start, speed or room of {source.role}: {self.title} has none of these"
+
     def streams(self, roles: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
-        """Returns what is written of a mixture: its needed sources, then the mixtures asked for."""
-        return self.needed_roles(roles, types) + tuple(types)
+        """Returns what may be written of a mixture: needed sources, dry references, mixtures asked for.
+
+        Dry references are there only of sources in rooms, which ``placed`` recipes may have.
+        """
+        needed = self.needed_roles(roles, types)
+        dry = tuple(role + DRY_SUFFIX for role in needed) if self.rules.scaling == "placed" else ()
+        return needed + dry + tuple(types)
 
     def roles_of(self, streams: Iterable[str]) -> list[str]:
         """Returns the roles among the streams of an item: no mixtures, and no dry references."""

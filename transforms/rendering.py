@@ -23,6 +23,7 @@ JOINT_PEAK = 0.9
 HIGHEST_SAMPLE = 32767 / 32768
 SNR_EPSILON = 1e-10
 _SNR_DECIMALS = 6
+_GAIN_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class RenderedVariant:
         snr_db: of each mixture type, the SNR of its components in order, each against the rest of
             that mixture, before quantisation, rounded to 1e-6 dB.
         gains: of each source by role, the linear factor from its recording (in its room, if it has
-            one) to the stream that is written: its level, and what the peak rule did to all streams.
+            one) to the stream that is written: its level, and what the peak rule did to all streams;
+            rounded to 9 significant digits.
         starts_s: of each source by role, the time of its first sample in the mixture.
     """
 
@@ -246,9 +248,11 @@ def _render_rate(
     signals = placed.signals
     members = {name: recipe.types[name](tuple(signals)) for name in options.types}
     streams = {**signals, **placed.references, **mix_down(signals, members, bounds.max)}
-    quantised = _quantised_modes(streams, bounds, recipe, options.modes)
     lengths = sorted({bounds.of(mode) for mode in options.modes})
     energies = cross_energies(signals, lengths)
+    if not np.isfinite(energies[lengths[-1]]).all():
+        _refuse_infinite(signals)
+    quantised = _quantised_modes(streams, bounds, recipe, options.modes)
     rendered = []
     for mode in options.modes:
         length = bounds.of(mode)
@@ -256,10 +260,21 @@ def _render_rate(
             name: component_snrs_db(energies[length], tuple(signals), roles, length)
             for name, roles in members.items()
         }
-        gains = {role: gain * quantised[mode].factor for role, gain in placed.gains.items()}
+        gains = {role: _rounded(gain * quantised[mode].factor) for role, gain in placed.gains.items()}
         variant = Variant(rate_hz, mode)
         rendered.append(RenderedVariant(variant, quantised[mode].pcm, snr, gains, placed.starts_s))
     return rendered
+
+
+def _rounded(gain: float) -> float:
+    """Rounds a gain that may follow from sums, whose last bits differ between processors."""
+    return float(f"{gain:.{_GAIN_DIGITS}g}")
+
+
+def _refuse_infinite(signals: Mapping[str, Samples]) -> None:
+    """Raises SourceError for the source whose level is beyond what its samples' type can hold."""
+    role = next((role for role, signal in signals.items() if not np.isfinite(signal).all()), min(signals))
+    raise SourceError(role, "mix", "is beyond all numbers at the planned level", "plan lower levels")
 
 
 def _quantised_modes(

@@ -246,7 +246,9 @@ def listen(job: RenderJob, summary: PartSummary, *, part_count: int) -> Listenin
     if not summary.written:
         return Listening(name, (), "No item of this part was written.")
     try:
-        items = _items(_Renderer.of(job), job.stored_plan(name), summary, part_count=part_count)
+        plan = job.stored_plan(name)
+        renderer = _Renderer.of(replace(job, settings=plan.settings))
+        items = _items(renderer, plan, summary, part_count=part_count)
     except MixtapeError as error:
         return Listening(
             name, (), f"There is nothing to listen to, since the plan or a source cannot be read: {error}"
@@ -326,7 +328,11 @@ def _listening_item(
     excerpt_s = min(LONGEST_EXCERPT_S, max(SHORTEST_EXCERPT_S, math.floor(2 * affordable_s) / 2))
     pcm = {name: rendered.pcm[name][: round(excerpt_s * variant.rate_hz)] for name in order}
     scale = charts.Scale.of(pcm.values(), variant.rate_hz)
-    descriptions = {source.role: _describe(source) for source in mixture.sources}
+    descriptions = {
+        source.role: _describe(source, rendered.gains[source.role])
+        for source in mixture.sources
+        if source.role in rendered.gains
+    }
     streams = []
     for name, samples in pcm.items():
         title = f"Waveform and spectrogram of {name} of {mixture.id} in {part}"
@@ -337,10 +343,10 @@ def _listening_item(
     return ListeningItem(mixture.id, variant, min(excerpt_s, length_s), length_s, tuple(streams))
 
 
-def _describe(source: Source) -> str:
+def _describe(source: Source, gain: float) -> str:
     talker = f"speaker {source.speaker}, " if source.speaker else ""
-    gain = f"{20 * math.log10(source.level):+.1f} dB" if source.level > 0 else "0"
-    return f"{talker}gain {gain.replace('-', '−')}, {source.name}"
+    text = f"{20 * math.log10(abs(gain)):+.1f} dB" if gain else "0"
+    return f"{talker}gain {text.replace('-', '−')}, {source.name}"
 
 
 def _wav_uri(pcm: Pcm, rate_hz: int) -> str:

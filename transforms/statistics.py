@@ -1,7 +1,7 @@
 """What a person wants to know about a part at a glance, gathered in constant memory."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,8 @@ class PartStatistics:
         by_id = {mixture.id: mixture for mixture in mixtures}
         for item in ledger.items:
             self._add_item(item, by_id[item.id], recipe, formats)
+        speech = (source for item in ledger.items for source in by_id[item.id].speech)
+        self.speakers = _merged(self.speakers, {source.speaker for source in speech})
         for file in ledger.files:
             form = "webdataset" if "/webdataset/" in file.path else "tfrecord"
             self.bytes_of[form] = self.bytes_of.get(form, 0) + file.size_bytes
@@ -88,7 +90,6 @@ class PartStatistics:
         sources = [source for source in mixture.sources if source.role in streams]
         for source in sources:
             self._count_level(source)
-        self.speakers = _merged(self.speakers, (source.speaker for source in mixture.speech))
         for record in item.variants:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
             seconds = record.samples / record.variant.rate_hz
@@ -119,6 +120,6 @@ class PartStatistics:
                     self._count(f"snr_db {mix_type} {role}", 1.0, snr)
 
 
-def _merged(known: list[str], more: Iterable[str]) -> list[str]:
-    missing = {name for name in more if name} - set(known)
+def _merged(known: list[str], more: Set[str]) -> list[str]:
+    missing = more - {*known, ""}
     return sorted([*known, *missing]) if missing else known

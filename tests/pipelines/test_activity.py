@@ -122,7 +122,7 @@ def test_unusable_utterances_are_rejected_until_they_are_mended(
     assert run(options, beam_mode) == {"written": 3, "rejected": 4}
     found = {row["item"]: row for row in rejects(tmp_path / "out")}
     assert {name: row["stage"] for name, row in found.items()} == {
-        "disc": "read", "empty": "read", "silent": "level", "stereo": "read",
+        "disc": "read", "empty": "read", "silent": "read", "stereo": "read",
     }  # fmt: skip
     assert found["disc"]["source"] == "levels:disc.wv1"
     assert "compressed samples (pcm,embedded-shorten-v2.00)" in found["disc"]["reason"]

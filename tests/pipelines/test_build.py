@@ -109,6 +109,19 @@ def test_a_dry_run_estimates_and_writes_nothing(
     assert trees.changed(before, tiny_corpora.librispeech.parent) == set()
 
 
+def test_a_dry_run_says_why_there_is_nothing_to_build(
+    mixtape: Mixtape, build_flags: Sequence[str], tmp_path: Path
+) -> None:
+    choices = ("--subsets", "train-clean-100", "--round-to", "100")
+    outcome = mixtape(*build_flags, *choices, "--out", tmp_path / "out", "--dry-run")
+    assert outcome.status == 0
+    assert outcome.out.splitlines() == [
+        "fewer than 100 mixtures leave an empty plan; --round-to 1 keeps them",
+        "Libri2Mix-train-100: 0 mixtures in 0 shards",
+        "dry run: nothing was written",
+    ]
+
+
 def test_quiet(mixtape: Mixtape, build_flags: Sequence[str], tmp_path: Path) -> None:
     outcome = mixtape(*build_flags, "--out", tmp_path, "--quiet")
     assert (outcome.status, outcome.out, outcome.err) == (0, "", "")

@@ -175,3 +175,25 @@ def test_misspelt_flags_are_not_tried_on_beam() -> None:
     one = checker(problems=["misspelt"])
     one.running(["--direct_num_workers=five"])
     assert one.problems == ["misspelt"]
+
+
+def test_roots_are_read_by_name(tmp_path: Path) -> None:
+    one = checker()
+    assert one.roots([f"speech={tmp_path}", "noise=gs://b/a=c"]) == {
+        "speech": str(tmp_path),
+        "noise": "gs://b/a=c",
+    }
+    assert one.problems == []
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["speech"], "--root speech: wanted NAME=URL, for instance librispeech=/data/LibriSpeech"),
+        (["speech=/a", "noise=/b", "speech=/c"], "--root speech: is given twice; give one URL"),
+    ],
+)
+def test_roots_without_a_url_or_with_two_are_named(words: list[str], problem: str) -> None:
+    one = checker()
+    one.roots(words)
+    assert one.problems == [problem]

@@ -1,4 +1,4 @@
-"""``mixtape metadata`` and ``mixtape augment`` from the command line."""
+"""``mixtape metadata``, ``augment`` and ``activity`` from the command line."""
 
 import csv
 import hashlib
@@ -53,7 +53,10 @@ def test_listings_that_are_there_are_kept_unless_forced(
     mixtape(*words)
     before = trees.identities(tmp_path)
     outcome = mixtape(*words)
-    assert outcome.out == (f"nothing to do: all of it is in {tmp_path} already (--force makes it anew)\n")
+    assert outcome.out == (
+        f"nothing to do: all of it is in {tmp_path} already, and was left as it is "
+        "(--force makes it anew, from the files that are there now)\n"
+    )
     assert trees.changed(before, tmp_path) == set()
     assert mixtape(*words, "--force").out.startswith("found 18 = written 18 + rejected 0")
 
@@ -218,3 +221,109 @@ def test_augmenting_without_the_program_sox_says_so(
     assert outcome.status == 2
     (problem,) = outcome.problems
     assert problem.startswith("--engine sox: the program sox is not installed here; install it")
+
+
+# mixtape activity
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """Six utterances laid out like WSJ0, and the list that needs them."""
+    return trees.make_corpus(tmp_path / "spoken", recipe="wsj0mix", samples=8000).folder
+
+
+def activity_words(spoken: Path, *more: str) -> list[str]:
+    words = [
+        "activity",
+        "--corpus",
+        str(spoken / "csr" / "wsj0"),
+        "--out",
+        str(spoken / "made" / "levels.txt"),
+    ]
+    return [*words, *more]
+
+
+def level_lines(spoken: Path) -> dict[str, float]:
+    lines = (spoken / "made" / "levels.txt").read_text().splitlines()
+    return {name: float(text) for name, text in map(str.split, lines)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_levels_of_a_corpus(mixtape: Mixtape, spoken: Path, workers: int) -> None:
+    outcome = mixtape(*activity_words(spoken), workers=workers)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.startswith("found 6 = written 6 + rejected 0, in ")
+    assert trees.files(spoken / "made") == ["levels.parquet", "levels.txt"]
+    assert list(level_lines(spoken)) == [f"{number}o0300" for number in range(100, 106)]
+    assert all(0.001 < level < 0.1 for level in level_lines(spoken).values())
+
+
+def test_measures_differ_and_are_repeatable(mixtape: Mixtape, spoken: Path) -> None:
+    found = []
+    for measure in ("bandpass", "plain", "bandpass"):
+        assert mixtape(*activity_words(spoken, "--measure", measure)).status == 0
+        found.append((spoken / "made" / "levels.txt").read_bytes())
+    assert found[0] == found[2] != found[1]
+
+
+def test_measured_levels_are_what_a_list_is_rendered_with(mixtape: Mixtape, spoken: Path) -> None:
+    """The whole way: levels are measured, new lists planned with them, and these rendered."""
+    assert mixtape(*activity_words(spoken)).status == 0
+    wsj0, levels = str(spoken / "csr"), str(spoken / "made" / "levels.txt")
+    known = ["--wsj0", wsj0, "--activity-levels", levels]
+    words = ["plan", "wsj0mix", *known, "--counts", "tr:3", "cv:0", "tt:0", "--out", str(spoken / "lists")]
+    assert mixtape(*words).status == 0
+    assert trees.files(spoken / "lists") == ["mix_2_spk_tr.txt"]
+    words = ["render", "wsj0mix", *known, "--plan", str(spoken / "lists"), "--out", str(spoken / "out")]
+    outcome = mixtape(*words, "--rates", "16000", "--modes", "max")
+    assert outcome.out.startswith("planned 3 = written 3 + rejected 0\n")
+    for line in (spoken / "lists" / "mix_2_spk_tr.txt").read_text().splitlines():
+        _, first, _, second = line.split()
+        name = next(path.name for path in (spoken / "out").rglob("mix/*.wav") if f"_{first}_" in path.name)
+        places = [spoken / f"out/2speakers/wav16k/max/tr/s{k}/{name}" for k in (1, 2)]
+        powers = [power_of_sound(place) for place in places]
+        realised_db = 10 * np.log10(powers[0] / powers[1])
+        assert realised_db == pytest.approx(float(first) - float(second), abs=0.3)
+
+
+def power_of_sound(path: Path) -> float:
+    """Returns the mean square up to the last sample that sounds; all of these utterances are steady."""
+    samples, _ = soundfile.read(path)
+    return float(np.mean(np.square(samples[: np.flatnonzero(samples)[-1] + 1])))
+
+
+def test_utterances_without_a_level_are_rejected(mixtape: Mixtape, spoken: Path) -> None:
+    folder = spoken / "csr" / "wsj0" / "si_tr_s" / "100"
+    soundfile.write(folder / "100o0301.wav", np.zeros(8000), 16000, subtype="PCM_16")
+    (folder / "100o0302.wav").write_text("words")
+    outcome = mixtape(*activity_words(spoken))
+    assert outcome.status == 1
+    assert outcome.out.startswith("found 8 = written 6 + rejected 2, in ")
+    with (spoken / "made" / "_mixtape" / "rejects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["item"] for row in rows] == ["100o0301", "100o0302"]
+    assert "silent" in rows[0]["reason"]
+    assert len(level_lines(spoken)) == 6
+    assert mixtape(*activity_words(spoken, "--max-rejects", "2")).status == 0
+
+
+def test_a_dry_run_of_activity_counts_and_writes_nothing(mixtape: Mixtape, spoken: Path) -> None:
+    outcome = mixtape(*activity_words(spoken, "--dry-run"))
+    assert outcome.out.splitlines() == [
+        f"6 utterances to measure into {spoken}/made/levels.txt",
+        "dry run: nothing was written",
+    ]
+    assert not (spoken / "made").exists()
+
+
+def test_what_activity_needs(mixtape: Mixtape, tmp_path: Path) -> None:
+    outcome = mixtape("activity")
+    assert outcome.status == 2
+    assert outcome.problems == [
+        f"{flag} is needed; see mixtape activity --help" for flag in ("--corpus", "--out")
+    ]
+    (tmp_path / "empty").mkdir()
+    outcome = mixtape("activity", "--corpus", tmp_path / "empty", "--out", tmp_path / "levels.txt")
+    assert outcome.status == 2
+    assert outcome.problems[0].startswith(f"{tmp_path}/empty: holds no audio; looked for ")
+    assert not (tmp_path / "levels.txt").exists()

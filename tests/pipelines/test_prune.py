@@ -98,6 +98,17 @@ def test_whole_parts_that_are_not_planned_any_more(
     assert not kept & trees.changed(before, out)
 
 
+@pytest.mark.parametrize(("before", "after"), [("librimix", "wsj0mix"), ("wsj0mix", "mixtures")])
+def test_parts_of_another_recipe(mixtape: Mixtape, tmp_path: Path, before: str, after: str) -> None:
+    first, second = (trees.make_corpus(tmp_path / recipe, recipe=recipe) for recipe in (before, after))
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    assert mixtape(*first.flags(out)).status == 0
+    assert mixtape(*second.flags(out), "--prune").status == 0
+    assert mixtape(*second.flags(fresh)).status == 0
+    assert trees.contents(out) == trees.contents(fresh)
+    assert folders(out) == folders(fresh)
+
+
 def test_pruning_what_is_in_order_rewrites_nothing(
     mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path
 ) -> None:

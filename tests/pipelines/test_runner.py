@@ -18,6 +18,7 @@ from apache_beam.metrics import Metrics
 from pipelines.runner import (
     Progress,
     Running,
+    _quiet_workers,
     beam_flags,
     check_flags,
     counted,
@@ -282,3 +283,18 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_counts_with_their_nouns(count: int, words: tuple[str, ...], text: str) -> None:
     assert counted(count, *words) == text
+
+
+def test_threads_that_end_after_an_interrupt_leave_no_trace(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def die() -> None:
+        raise RuntimeError("worker subprocess exited")
+
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    with pytest.raises(KeyboardInterrupt), _quiet_workers():
+        raise KeyboardInterrupt
+    late = threading.Thread(target=die)
+    late.start()
+    late.join()
+    assert capfd.readouterr().err == ""

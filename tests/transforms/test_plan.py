@@ -1,6 +1,7 @@
 """The plan type, what it refuses, and its way to disk and back."""
 
 import dataclasses
+import itertools
 import os
 import tracemalloc
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from transforms.plan import (
     Variant,
     id_problem,
     mixture_problems,
+    shard_runs,
     write_plan,
 )
 from transforms.storage import OutputTree
@@ -148,6 +150,7 @@ def test_good_mixtures_have_no_problems() -> None:
         ({"level_kind": "active_level", "level": -1e9}, "level -1000000000.0 dB of s1 is beyond 1000.0 dB"),
         ({"start_samples": -1}, "start -1 or speed 1.0 of s1 is not possible"),
         ({"speed": 0.0}, "start 0 or speed 0.0 of s1 is not possible"),
+        ({"speed": 0.933}, "speed 0.933 of s1 has more than 2 decimals"),
         ({"rir": "../x.wav"}, "room response '../x.wav' of s1 must be relative and stay below its root"),
         ({"level_kind": "target", "level": -26.0}, "level of s1 names no measure"),
         ({"channel": -2}, "channel, offset or length of s1 is negative"),
@@ -388,3 +391,20 @@ def test_a_plan_with_damaged_rows_is_named(tree: OutputTree) -> None:
         plan.read_shard(0)
     with pytest.raises(StorageError, match=r"plan\.parquet: is damaged"):
         plan.read_ids()
+
+
+# --- runs of shards ----------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from(["dev", "test"]), st.integers(0, 9)), unique=True))
+def test_runs_hold_the_same_shards_in_the_same_order(places: list[tuple[str, int]]) -> None:
+    shards = [Shard(Part("librimix", "Libri2Mix", subset), index, 10) for subset, index in places]
+    runs = shard_runs(shards)
+    assert [shard for run in runs for shard in run.shards] == shards
+    breaks = sum(a.part != b.part or a.index + 1 != b.index for a, b in itertools.pairwise(shards))
+    assert len(runs) == (breaks + 1 if shards else 0)
+
+
+def test_a_whole_part_is_one_run_however_many_shards_it_has() -> None:
+    (run,) = shard_runs(Shard(PART, index, 100_000) for index in range(100_000))
+    assert (run.start, run.stop) == (0, 100_000)

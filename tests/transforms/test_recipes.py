@@ -6,6 +6,7 @@ from transforms.errors import UsageError
 from transforms.plan import Part, Variant
 from transforms.recipes import (
     LIBRIMIX,
+    MIXTURES,
     RECIPES,
     all_roles,
     first_and_noise,
@@ -46,6 +47,20 @@ def test_librimix_sums(mix_type: str, summed: tuple[str, ...]) -> None:
 def test_noise_is_needed_only_by_types_that_sum_it(types: tuple[str, ...], needed: tuple[str, ...]) -> None:
     assert LIBRIMIX.needed_roles(ROLES, types) == needed
     assert LIBRIMIX.streams(ROLES, types) == needed + types
+
+
+def test_placed_recipes_may_write_dry_references() -> None:
+    dry = ("s1_dry", "s2_dry", "s3_dry", "noise_dry")
+    assert MIXTURES.streams(ROLES, ("mix_both",)) == (*ROLES, *dry, "mix_both")
+    assert MIXTURES.streams(ROLES, ("mix_clean",)) == (*ROLES[:3], *dry[:3], "mix_clean")
+    assert MIXTURES.roles_of(MIXTURES.streams(ROLES, ("mix_both",))) == list(ROLES)
+
+
+def test_a_plan_decides_about_rate_and_clipping() -> None:
+    changed = MIXTURES.with_settings({"rate_hz": 8000, "clip": "reject"})
+    assert (changed.rules.source_rate_hz, changed.rules.peak) == (8000, "reject")
+    assert (changed.rules.scaling, changed.rules.quantiser) == ("placed", "round")
+    assert MIXTURES.with_settings({}) is MIXTURES
 
 
 def test_published_places() -> None:

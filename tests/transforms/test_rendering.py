@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 
 from transforms.errors import SourceError
 from transforms.plan import WHOLE, Mixture, RenderOptions, Source, Variant
-from transforms.recipes import LIBRIMIX, WSJ0MIX
+from transforms.recipes import LIBRIMIX, MIXTURES, WSJ0MIX
 from transforms.rendering import (
     CROSS_FADE_SAMPLES,
     RenderedMixture,
@@ -305,6 +305,98 @@ def test_joint_peaks_and_levels_equal_doing_all_from_scratch(data: st.DataObject
         wanted = slow_wsj0mix(mixture, signals, one.variant)
         assert one.pcm.keys() == wanted.keys()
         assert all(np.array_equal(one.pcm[name], wanted[name]) for name in wanted)
+
+
+# --- what is told of the sources --------------------------------------------------------------
+
+
+def loud(number: int, samples: int, dtype: Any = np.float32) -> Signal:
+    return noise_signal(number, samples, 0.9).astype(dtype)
+
+
+def check_gains(one: Any, recordings: dict[str, Signal]) -> None:
+    """Compares what was written of each source with its recording times the gain that is told."""
+    assert one.gains.keys() == one.starts_s.keys() == recordings.keys()
+    for role, recording in recordings.items():
+        start = round(one.starts_s[role] * one.variant.rate_hz)
+        written = one.pcm[role][start : start + len(recording)] / 32768
+        assert len(written)
+        assert np.allclose(written, one.gains[role] * recording[: len(written)], rtol=0, atol=1.01 / 32768)
+        assert not one.pcm[role][:start].any()
+
+
+def test_gains_of_librimix_are_the_planned_ones() -> None:
+    signals = {"1": loud(1, 700), "2": loud(2, 900), "n": loud(3, 9000)}
+    sources = (
+        Source("s1", "librispeech", "1", level=0.3),
+        Source("s2", "librispeech", "2", level=0.7),
+        Source("noise", "wham", "n", level=2 / 3, fit="loop"),
+    )
+    options = RenderOptions(rates_hz=(16000,), types=("mix_clean", "mix_both"))
+    for one in render_mixture(Mixture("m", sources), LIBRIMIX, options, reading(signals)).variants:
+        assert one.gains == {"s1": 0.3, "s2": 0.7, "noise": 0.666666667}
+        check_gains(one, {"s1": signals["1"], "s2": signals["2"], "noise": signals["n"]})
+
+
+def test_gains_are_told_of_the_sources_that_are_written() -> None:
+    rendered, _ = rendered_and_read(RenderOptions(types=("mix_clean",)))
+    assert {tuple(one.gains) for one in rendered.variants} == {("s1", "s2")}
+
+
+def test_gains_of_wsj0mix_hold_its_joint_peak_of_each_mode() -> None:
+    signals = {"1": loud(1, 700), "2": loud(2, 900)}
+    signals["2"][850] = 4.0
+    powers = {name: float(np.mean(np.square(signal))) for name, signal in signals.items()}
+    sources = tuple(
+        Source(f"s{name}", "wsj0", name, level_kind="active_level", level=level, active_power=powers[name])
+        for name, level in (("1", 0.0), ("2", 5.0))
+    )
+    options = RenderOptions(rates_hz=(16000,), types=("mix",))
+    shorter, longer = render_mixture(Mixture("m", sources), WSJ0MIX, options, reading(signals)).variants
+    for one in (shorter, longer):
+        check_gains(one, {"s1": signals["1"], "s2": signals["2"]})
+        assert max(abs(int(pcm.min())) for pcm in one.pcm.values()) <= round(0.9 * 32768)
+    ratios = [one.gains["s1"] / one.gains["s2"] for one in (shorter, longer)]
+    assert ratios == pytest.approx([ratios[0]] * 2)
+    assert shorter.gains["s1"] != longer.gains["s1"]
+
+
+@pytest.mark.parametrize(("level", "scaled"), [(-20.0, False), (3.0, True)])
+def test_gains_of_placed_sources_hold_level_and_clip_policy(level: float, scaled: bool) -> None:
+    signals = {"1": loud(1, 7000), "2": loud(2, 9000), "n": loud(3, 30_000)}
+    sources = (
+        Source("s1", "speech", "1", level_kind="target", level=level, measure="rms", start_samples=4000),
+        Source("s2", "speech", "2", level_kind="snr", level=6.0, measure="rms", against="s1"),
+        Source(
+            "noise", "noise", "n", level_kind="snr", level=10, measure="rms", against="speech", fit="loop"
+        ),
+    )
+    options = RenderOptions(rates_hz=(16000,), modes=("max",), types=("mix_both",))
+    (one,) = render_mixture(Mixture("m", sources), MIXTURES, options, reading(signals)).variants
+    check_gains(one, {"s1": signals["1"], "s2": signals["2"], "noise": signals["n"][: one.samples]})
+    assert one.starts_s == {"s1": 0.25, "s2": 0.0, "noise": 0.0}
+    own_db = 10 * np.log10(np.mean(np.square(signals["1"], dtype=np.float64)))
+    planned = 10 ** ((level - own_db) / 20)
+    assert (one.gains["s1"] < 0.999 * planned) == scaled
+    assert one.gains["s1"] <= planned * (1 + 1e-8)
+
+
+def test_a_mixture_that_would_clip_is_refused_where_the_policy_says_so() -> None:
+    refusing = MIXTURES.with_settings({"rate_hz": 16000, "clip": "reject"})
+    mixture = Mixture("m", (Source("s1", "speech", "1", level=1.2),))
+    options = RenderOptions(rates_hz=(16000,), types=("mix_clean",))
+    with pytest.raises(SourceError, match=r"would clip: its peak is 1\.0\d\d of full scale"):
+        render_mixture(mixture, refusing, options, reading({"1": loud(1, 5000)}))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("level", [1e39, -1e200])
+def test_levels_beyond_all_numbers_are_refused(level: float) -> None:
+    mixture, signals = two_speakers()
+    loudest = Source("s2", "librispeech", "2", level=level)
+    mixture = Mixture("m", (mixture.sources[0], loudest, mixture.sources[2]))
+    with pytest.raises(SourceError, match="s2: is beyond all numbers at the planned level"):
+        render_mixture(mixture, LIBRIMIX, ALL, reading(signals))
 
 
 # --- extending ---------------------------------------------------------------------------------

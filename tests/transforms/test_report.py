@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import itertools
+import math
 import re
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import TinyCorpora
+from tests.trees import make_corpus
 from transforms import report
 from transforms.finishing import PartSummary, finish_part
 from transforms.plan import NOISE, Mixture, Part, RenderOptions, Source
 from transforms.rejects import Reject
+from transforms.rendering import render_mixture
 from transforms.report import Listening, group_rejects, listen, make_report
 from transforms.sharding import RenderJob, process_shard, store_plan
 from transforms.statistics import Histogram, PartStatistics
@@ -354,6 +357,20 @@ def test_a_source_of_gain_zero_has_no_level_in_db(made: Made, tmp_path: Path) ->
     job = dataclasses.replace(made.job, out=str(tmp_path / "out"))
     (summary,) = render(job, {DEV: muted})
     assert ", gain 0, " in listen(job, summary, part_count=1).items[0].streams[1].description
+
+
+def test_the_gain_is_what_the_recipe_made_of_a_level(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus", recipe="wsj0mix")
+    job = corpus.job(tmp_path / "out", RenderOptions(rates_hz=(8000,), modes=("max",), types=("mix",)))
+    (summary,) = render(job, {corpus.part: corpus.mixtures})
+    item = listen(job, summary, part_count=1).items[0]
+    (mixture,) = (mixture for mixture in corpus.mixtures if mixture.id == item.id)
+    rendered = render_mixture(mixture, job.rules, job.options, job.reader().read).variants[0]
+    texts = [f"{20 * math.log10(gain):+.1f}".replace("-", "−") for gain in rendered.gains.values()]
+    found = [stream.description for stream in item.streams[1:]]
+    assert [re.findall(r"gain (\S+) dB, wsj0:", text) for text in found] == [[text] for text in texts]
+    assert mixture.sources[0].level == 1.5
+    assert "1.5" not in texts[0]
 
 
 def test_items_do_not_depend_on_the_formats_written(made: Made) -> None:

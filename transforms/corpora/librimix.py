@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transforms import storage
+from transforms.corpora.plan_names import PlanNames, decimal
 from transforms.errors import StorageError, UsageError
 from transforms.listing import limited, read_table
 from transforms.plan import NOISE, Mixture, Part, Source, id_problem, mixture_problems
@@ -72,35 +73,21 @@ def info_csv(mixtures: Iterable[Mixture], speakers: int) -> bytes:
     return _csv(_info_columns(speakers), rows)
 
 
+def _named_part(file_name: str) -> Part | None:
+    """Returns what a plan is of, by its name; None for a file that is not named like a plan."""
+    match = _NAME.fullmatch(file_name)
+    if match is None or "info" in file_name:
+        return None
+    part = part_of(match[2], int(match[1]))
+    return None if id_problem(part.subset) else part
+
+
+_NAMES = PlanNames("plan", _NAME_FORM, ".csv", _named_part)
+
+
 def find_plans(urls: Sequence[str]) -> list[str]:
-    """Finds plan files: files as they are named, and in folders (any depth) all that are named so.
-
-    Args:
-        urls: files and folders.
-
-    Returns:
-        The plans, in the order of ``urls`` and, within a folder, sorted; none twice.
-
-    Raises:
-        UsageError: something is not there or cannot be listed, a folder holds no plan, a file is not
-            named like one, or two plans are of the same subset.
-    """
-    problems: list[str] = []
-    found: dict[Part, str] = {}
-    for url in urls:
-        try:
-            plans = {plan: _part_at(plan) for plan in _plans_at(url)}
-        except (UsageError, StorageError) as error:
-            problems += str(error).split("\n")
-            continue
-        for plan, part in plans.items():
-            first = found.setdefault(part, plan)
-            if storage.absolute(first) != storage.absolute(plan):
-                both = f"{first} and {plan} are both plans of {part.corpus} {part.subset}"
-                problems.append(f"{both}; name one of them only")
-    if problems:
-        raise UsageError(limited(problems))
-    return list(found.values())
+    """Finds plan files, see ``PlanNames.find``. Raises UsageError."""
+    return _NAMES.find(urls)
 
 
 def read_plan(url: str) -> tuple[Part, list[Mixture]]:
@@ -117,7 +104,7 @@ def read_plan(url: str) -> tuple[Part, list[Mixture]]:
     Raises:
         UsageError: everything that is wrong with the file's name, columns, rows and info file.
     """
-    part = _part_at(url)
+    part = _NAMES.part_at(url)
     table = _read_table(url)
     speakers = _checked_speakers(table, part)
     rows, problems = table.rows()
@@ -209,7 +196,7 @@ def _to_mixture(row: _Row, speakers: int, readers: _Readers | None) -> tuple[Mix
     known = (readers or {}).get(mixture_id)
     sources = []
     for number, stem in enumerate(_stems(speakers)):
-        path, gain = row[f"{stem}_path"], _number(row[f"{stem}_gain"])
+        path, gain = row[f"{stem}_path"], decimal(row[f"{stem}_gain"])
         if gain is None:
             problems.append(f"{stem}_gain {row[f'{stem}_gain']!r} is not a number")
         level = 1.0 if gain is None else gain
@@ -246,14 +233,6 @@ def _read_info(url: str, speakers: int) -> _Readers | None:
     }
 
 
-def _number(text: str) -> float | None:
-    """Reads a decimal exactly; None where it is none. Python's ``1_000`` is none either."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
-
-
 def _speaker_named(path: str) -> str:
     return path.rsplit("/", 1)[-1].split("-", 1)[0]
 
@@ -284,42 +263,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _file_name(url: str) -> str:
-    return url.partition("::")[0].rsplit("/", 1)[-1]
-
-
 def _info_of(plan: str) -> str:
     """Returns the path or URL of the info file beside a plan."""
     first, chain, rest = plan.partition("::")
     return first.removesuffix(".csv") + "_info.csv" + chain + rest
-
-
-def _named_part(file_name: str) -> Part | None:
-    """Returns what a plan is of, by its name; None for a file that is not named like a plan."""
-    match = _NAME.fullmatch(file_name)
-    if match is None or "info" in file_name:
-        return None
-    part = part_of(match[2], int(match[1]))
-    return None if id_problem(part.subset) else part
-
-
-def _part_at(url: str) -> Part:
-    part = _named_part(_file_name(url))
-    if part is None:
-        raise UsageError(f"{url}: is not named like a plan; wanted {_NAME_FORM}")
-    return part
-
-
-def _plans_at(url: str) -> list[str]:
-    """Returns the plans that a path or URL stands for. Raises UsageError or StorageError."""
-    if not storage.is_folder(url):
-        if not storage.exists(url):
-            raise UsageError(f"{url}: no such plan or folder; check the path")
-        return [url]
-    paths = [entry.path for entry in storage.find(url, suffixes=(".csv",))]
-    plans = [storage.join(url, path) for path in paths if _named_part(_file_name(path))]
-    if not plans:
-        raise UsageError(
-            f"{url}: holds no plan; looked for {_NAME_FORM} at any depth among {len(paths)} CSV files"
-        )
-    return plans

@@ -11,10 +11,11 @@ root ``wsj0``; see ``resolve_root``.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transforms import storage
+from transforms.corpora.plan_names import PlanNames, decimal, file_name
 from transforms.errors import StorageError, UsageError
 from transforms.listing import limited
 from transforms.plan import Mixture, Part, Source, mixture_problems
@@ -29,6 +30,7 @@ _NAME = re.compile(rf"mix_([1-9][0-9]?)_spk_({'|'.join(CONDITIONS)})\.txt")
 _NAME_FORM = "mix_<N>_spk_<tr, cv or tt>.txt (for instance mix_2_spk_tr.txt)"
 _WSJ0_FILE = re.compile(r"[0-9][0-9a-z]{2}[a-z][0-9a-z]{4}", re.IGNORECASE)
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_CORPUS = "speakers"
 _SPEAKER_CHARACTERS = 3
 _SHORT_FORM_SPEAKERS = 3
 
@@ -57,7 +59,7 @@ def list_path(speakers: int, condition: str) -> str:
 
 def part_of(speakers: int, condition: str) -> Part:
     """Returns what a list's mixtures make up: for instance ``2speakers``, ``tr``."""
-    return Part(WSJ0MIX.name, f"{speakers}speakers", condition)
+    return Part(WSJ0MIX.name, f"{speakers}{_CORPUS}", condition)
 
 
 def utterance_id(path: str) -> str:
@@ -178,14 +180,14 @@ def read_levels(urls: Sequence[str]) -> dict[str, float]:
     """
     problems: list[str] = []
     levels: dict[str, float] = {}
-    for table in _gathered(urls, _tables_at, problems):
+    for table in _all_tables(urls, problems):
         try:
             lines = _read_lines(table)
         except StorageError as error:
             problems.append(str(error))
             continue
         for number, fields in lines:
-            level = _number(fields[-1])
+            level = decimal(fields[-1])
             if len(fields) == 2 and level is not None:
                 levels[fields[0]] = level
             else:
@@ -206,53 +208,24 @@ def _tables_at(url: str) -> list[str]:
     return [storage.join(url, name) for name in names]
 
 
+def _named_part(name: str) -> Part | None:
+    match = _NAME.fullmatch(name)
+    return part_of(int(match[1]), match[2]) if match else None
+
+
+_NAMES = PlanNames("list", _NAME_FORM, ".txt", _named_part)
+
+
 def find_plans(urls: Sequence[str]) -> list[str]:
-    """Finds lists: files as they are named, and in folders (any depth) all that are named so.
-
-    Args:
-        urls: files and folders.
-
-    Returns:
-        The lists, in the order of ``urls`` and, within a folder, sorted; none twice.
-
-    Raises:
-        UsageError: something is not there or cannot be listed, a folder holds no list, a file is not
-            named like one, or two lists are of the same speakers and condition.
-    """
-    problems: list[str] = []
-    found: dict[Part, str] = {}
-    for url in _gathered(urls, _plans_at, problems):
-        part = part_of(*_speakers_and_condition(url))
-        first = found.setdefault(part, url)
-        if storage.absolute(first) != storage.absolute(url):
-            both = f"{first} and {url} are both lists of {part.corpus} {part.subset}"
-            problems.append(f"{both}; name one of them only")
-    if problems:
-        raise UsageError(limited(problems))
-    return list(found.values())
+    """Finds lists, see ``PlanNames.find``. Raises UsageError."""
+    return _NAMES.find(urls)
 
 
-def _plans_at(url: str) -> list[str]:
-    """Returns the lists that a path or URL stands for. Raises UsageError or StorageError."""
-    if not storage.is_folder(url):
-        if not storage.exists(url):
-            raise UsageError(f"{url}: no such list or folder; check the path")
-        _speakers_and_condition(url)
-        return [url]
-    paths = [entry.path for entry in storage.find(url, suffixes=(".txt",))]
-    plans = [storage.join(url, path) for path in paths if _NAME.fullmatch(_file_name(path))]
-    if not plans:
-        raise UsageError(
-            f"{url}: holds no list; looked for {_NAME_FORM} at any depth among {len(paths)} text files"
-        )
-    return plans
-
-
-def _gathered(urls: Sequence[str], look_at: Callable[[str], list[str]], problems: list[str]) -> Iterable[str]:
-    """Yields the files that paths and URLs stand for, and notes the problems of the others."""
+def _all_tables(urls: Sequence[str], problems: list[str]) -> Iterable[str]:
+    """Yields the tables that paths and URLs stand for, and notes the problems of the others."""
     for url in urls:
         try:
-            yield from look_at(url)
+            yield from _tables_at(url)
         except (UsageError, StorageError) as error:
             problems += str(error).split("\n")
 
@@ -271,7 +244,8 @@ def read_plan(url: str, levels: Mapping[str, float]) -> PlanFile:
     Raises:
         UsageError: everything else that is wrong with the file's name and lines.
     """
-    speakers, condition = _speakers_and_condition(url)
+    part = _NAMES.part_at(url)
+    speakers = int(part.corpus.removesuffix(_CORPUS))
     lines = _plan_lines(url, speakers)
     reading = _Reading(url, 2 * speakers, levels)
     whole = _whole_columns([fields for _, fields in lines if len(fields) == reading.width])
@@ -279,7 +253,7 @@ def read_plan(url: str, levels: Mapping[str, float]) -> PlanFile:
         reading.take(number, fields, whole)
     if reading.problems:
         raise UsageError(limited(reading.problems))
-    return PlanFile(part_of(speakers, condition), tuple(reading.mixtures), tuple(reading.rejects))
+    return PlanFile(part, tuple(reading.mixtures), tuple(reading.rejects))
 
 
 @dataclass
@@ -315,7 +289,7 @@ class _Reading:
         texts = fields[1::2]
         snrs_db = [snr for snr in map(_snr_db, texts, whole) if snr is not None]
         if len(snrs_db) < len(texts):
-            wrong = [text for text in texts if _number(text) is None]
+            wrong = [text for text in texts if decimal(text) is None]
             self._note(number, [f"SNR {text!r} is not a number; correct it" for text in wrong])
             return
         self._take_mixture(number, [below_root(path) for path in fields[::2]], snrs_db)
@@ -340,7 +314,7 @@ class _Reading:
         return f"wanted {self.width}, a path and an SNR for each of {self.width // 2} speakers"
 
     def _short_line(self, number: int, found: int) -> Reject:
-        item = f"{_file_name(self.url)}:{number}"
+        item = f"{file_name(self.url)}:{number}"
         return Reject(
             item, self.url, PLAN_STAGE, f"the line has {found} fields, {self._wanted}", "complete the line"
         )
@@ -380,31 +354,11 @@ def _whole_columns(rows: Iterable[Sequence[str]]) -> list[bool]:
 
 def _snr_db(text: str, whole: bool) -> float | None:
     """Reads an SNR; None where it is none. A negative zero is one only among fractional numbers."""
-    number = _number(text)
+    number = decimal(text)
     return 0.0 if whole and number == 0 else number
-
-
-def _number(text: str) -> float | None:
-    """Reads a decimal exactly; None where it is none. Python's ``1_000`` is none either."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
 
 
 def _read_lines(url: str) -> list[_Line]:
     """Returns the fields of the lines that are not blank, with their numbers. Raises StorageError."""
     numbered = enumerate(storage.read_text(url).split("\n"), start=1)
     return [(number, fields) for number, line in numbered if (fields := line.split())]
-
-
-def _file_name(url: str) -> str:
-    return url.partition("::")[0].rsplit("/", 1)[-1]
-
-
-def _speakers_and_condition(url: str) -> tuple[int, str]:
-    """Returns what a list's name tells. Raises UsageError where it is not named like one."""
-    match = _NAME.fullmatch(_file_name(url))
-    if match is None:
-        raise UsageError(f"{url}: is not named like a list; wanted {_NAME_FORM}")
-    return int(match[1]), match[2]

@@ -91,7 +91,8 @@ class Sink(abc.ABC):
         write one file.
 
         Args:
-            parts: all parts stored in the output, those of earlier runs too.
+            parts: all parts stored in the output, those of earlier runs too; and parts that were
+                just removed, with which the last of a corpus may have gone.
 
         Raises:
             StorageError: it cannot be written.

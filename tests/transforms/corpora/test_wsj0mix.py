@@ -408,7 +408,7 @@ def test_all_that_is_wrong_with_what_is_named_is_said(write_list: WriteList, tmp
     assert found == [
         "DIR/a/mix_2_spk_tr.txt and DIR/b/mix_2_spk_tr.txt are both lists of 2speakers tr; "
         "name one of them only",
-        f"DIR/empty: holds no list; looked for {form} at any depth among 1 text files",
+        f"DIR/empty: holds no list; looked for {form} at any depth among 1 TXT files",
         "DIR/missing: no such list or folder; check the path",
         f"DIR/odd.txt: is not named like a list; wanted {form}",
     ]

@@ -56,8 +56,8 @@ def make_item(options: RenderOptions) -> MakeItem:
     ) -> RenderedMixture:
         draw = np.random.default_rng(list(mixture_id.encode()))
         sources = (
-            Source("s1", "librispeech", "a/1.flac", level=level, speaker="103", sex="F"),
-            Source("s2", "librispeech", "b/2.flac", level=0.25, speaker="26", sex="M"),
+            Source("s1", "librispeech", "a/1.flac", level=level, speaker="103", sex="F", text="a word"),
+            Source("s2", "librispeech", "b/2.flac", level=0.25, speaker="26", sex="M", speed=1.1),
             Source("noise", "wham", "tr/n.wav", level=2, fit="loop"),
         )
         variants = []
@@ -65,7 +65,9 @@ def make_item(options: RenderOptions) -> MakeItem:
             length = samples * variant.rate_hz // 8000
             pcm = {name: draw.integers(-32768, 32768, length).astype(np.int16) for name in streams}
             snr = {"mix_clean": (0.5, -0.5), "mix_both": (-1.0, -2.25, 7.0)}
-            variants.append(RenderedVariant(variant, pcm, snr))
+            gains = {source.role: source.level / 2 for source in sources if source.role in pcm}
+            starts_s = dict.fromkeys(gains, 0.0) | {"s2": 0.25}
+            variants.append(RenderedVariant(variant, pcm, snr, gains, starts_s))
         return RenderedMixture(Mixture(mixture_id, sources), tuple(variants))
 
     return make

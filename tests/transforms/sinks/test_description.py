@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from transforms.ledger import WrittenFile, crc32c
 from transforms.plan import Part, Variant, id_problem
-from transforms.rendering import RenderedMixture, RenderedVariant
+from transforms.rendering import RenderedMixture
 from transforms.sinks.description import (
     LONGEST_KEY,
     PackedFiles,
@@ -69,9 +70,28 @@ def test_facts_of_an_item(part: Part, make_item: Callable[..., RenderedMixture])
         "speakers": ["103", "26", ""],
         "sexes": ["F", "M", ""],
         "sources": ["librispeech:a/1.flac", "librispeech:b/2.flac", "wham:tr/n.wav"],
-        "gains": [1.0, 0.25, 2.0],
+        "levels": [1.0, 0.25, 2.0],
+        "level_kinds": ["gain", "gain", "gain"],
+        "gains": [0.5, 0.125, 1.0],
+        "starts_s": [0.0, 0.25, 0.0],
+        "speeds": [1.0, 1.1, 1.0],
+        "texts": ["a word", "", ""],
         "snr_db": {"mix_clean": [0.5, -0.5], "mix_both": [-1.0, -2.25, 7.0]},
     }
+
+
+LISTS = (
+    "roles",
+    "speakers",
+    "sexes",
+    "sources",
+    "levels",
+    "level_kinds",
+    "gains",
+    "starts_s",
+    "speeds",
+    "texts",
+)
 
 
 def test_facts_leave_out_sources_that_were_not_rendered(
@@ -80,7 +100,9 @@ def test_facts_leave_out_sources_that_were_not_rendered(
     item = make_item("a", streams=("s1", "s2", "mix_clean"))
     facts = describe(part, item.mixture, item.variants[0])
     assert facts["roles"] == ["s1", "s2"]
-    assert len(facts["gains"]) == len(facts["sources"]) == len(facts["speakers"]) == 2
+    assert {name: len(value) for name, value in facts.items() if isinstance(value, list)} == dict.fromkeys(
+        LISTS, 2
+    )
 
 
 def kinds(value: object) -> object:
@@ -95,7 +117,7 @@ def test_json_has_the_same_types_for_whole_and_broken_numbers(
     whole = make_item("a", samples=8000, level=1)
     broken = make_item("b", samples=8001, level=0.3)
     texts = [describe_json(part, item.mixture, item.variants[0]) for item in (whole, broken)]
-    assert b'"gains":[1.0,0.25,2.0]' in texts[0]
+    assert b'"levels":[1.0,0.25,2.0]' in texts[0]
     assert b'"duration_s":1.0' in texts[0]
     assert kinds(json.loads(texts[0])) == kinds(json.loads(texts[1]))
 
@@ -114,7 +136,7 @@ def test_json_refuses_what_is_not_finite(
     value: float, part: Part, make_item: Callable[..., RenderedMixture]
 ) -> None:
     item = make_item("a")
-    odd = RenderedVariant(item.variants[0].variant, item.variants[0].pcm, {"mix_clean": (value,)})
+    odd = replace(item.variants[0], snr_db={"mix_clean": (value,)})
     with pytest.raises(ValueError, match="not JSON compliant"):
         describe_json(part, item.mixture, odd)
 

@@ -75,7 +75,7 @@ def assert_equal(example: dict[str, Any], item: RenderedMixture, variant: int) -
     assert example["id"].decode() == item.mixture.id
     assert example["sample_rate"] == rendered.variant.rate_hz
     assert example["samples"] == rendered.samples
-    assert json.loads(example["description"])["gains"] == [1.0, 0.25, 2.0]
+    assert json.loads(example["description"])["levels"] == [1.0, 0.25, 2.0]
     assert example.keys() == FACTS | rendered.pcm.keys()
     for stream, expected in rendered.pcm.items():
         assert example[stream].dtype == np.int16
