@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from pipelines import activity, augment, metadata
 from pipelines.checks import Checker
-from pipelines.output import check_writable
+from pipelines.output import check_writable, conclude
 from pipelines.runner import Running, duration, run_pipeline
 from transforms import storage
-from transforms.rejects import REJECTS_PATH, RejectLimit
+from transforms.rejects import RejectLimit
 from transforms.storage import OutputTree
 
 
@@ -110,10 +110,10 @@ def go_through(
     check_writable(tree)
     with storage.only_run(tree):
         counters = run_pipeline(functools.partial(_build, build=build, options=options), running)
-    tree.remove_temporary()
     running.say(_summary(counters, tree, seconds=time.monotonic() - started))
     rejected = counters.get("rejected", 0)
-    return 0 if limit.allows(rejected, rejected + counters.get("written", 0)) else 1
+    planned = rejected + counters.get("written", 0)
+    return conclude(tree, limit, rejected=rejected, planned=planned, quiet=running.quiet)
 
 
 def _build(pipeline: Any, *, build: Callable[[Any, Any], None], options: JobOptions) -> None:
@@ -129,9 +129,5 @@ def _summary(counters: dict[str, int], tree: OutputTree, *, seconds: float) -> s
             "(--force makes it anew, from the files that are there now)"
         )
     parts = [f"written {written:,}", *([f"too short {short:,}"] if short else []), f"rejected {rejected:,}"]
-    lines = [
-        f"found {written + rejected + short:,} = {' + '.join(parts)}, in {duration(seconds)}; see {tree.root}"
-    ]
-    if rejected:
-        lines.append(f"rejects, with reasons and what to do: {tree.url(REJECTS_PATH)}")
-    return "\n".join(lines)
+    count = written + rejected + short
+    return f"found {count:,} = {' + '.join(parts)}, in {duration(seconds)}; see {tree.root}"

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,17 +13,19 @@ from typing import Any
 
 from pipelines.plan_inputs import PlanInput
 from pipelines.runner import counted, duration
-from transforms import report
+from transforms import report, storage
 from transforms.errors import StorageError, UsageError
-from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
+from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
 from transforms.plan import StoredPlan
-from transforms.rejects import REJECTS_PATH, rejects_csv
+from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.storage import OWN_FOLDER, OutputTree
 from transforms.version import VERSION
 
 REPORT_PATH = f"{OWN_FOLDER}/report.html"
+_REJECTS_SHOWN = 3
+_SOURCES_TRIED = 50
 _PACKAGES = ("apache-beam", "numpy", "scipy", "soundfile", "fsspec", "pyarrow")
 
 
@@ -32,6 +35,39 @@ def check_writable(tree: OutputTree) -> None:
         tree.check_writable()
     except StorageError as error:
         raise UsageError(f"--out {tree.root}: cannot be written to: {error.problem}") from error
+
+
+def check_apart(out: str, roots: Mapping[str, str]) -> None:
+    """Raises UsageError where the output is one of the corpora that it is made from."""
+    for name, url in roots.items():
+        if OutputTree(out).root == OutputTree(url).root:
+            raise UsageError(f"--out {out}: is the corpus root {name} itself; choose another folder")
+
+
+def check_roots(tree: OutputTree, plans: Sequence[PlanInput], roots: Mapping[str, str]) -> None:
+    """Refuses roots that hold nothing of what an output's finished parts are made from.
+
+    Every item would be rejected, and what was made of it before would go.
+
+    Raises:
+        UsageError: names the root and a file that was looked for.
+    """
+    problems = []
+    for plan in plans:
+        summary = read_summary(tree, plan.part.name)
+        if summary is None or not summary.written:
+            continue
+        mixtures = list(itertools.islice(plan.read(), _SOURCES_TRIED))
+        for name, root in roots.items():
+            paths = [source.path for mixture in mixtures for source in mixture.sources if source.root == name]
+            tried = paths[:_SOURCES_TRIED]
+            if tried and not any(storage.stamp(storage.join(root, path)) for path in tried):
+                problems.append(
+                    f"{root}: holds none of {len(tried)} files of {plan.part.name} that were looked for, such "
+                    f"as {tried[0]}; {tree.root} holds mixtures made from them; check where {name} is"
+                )
+    if problems:
+        raise UsageError(problems)
 
 
 def check_fits(tree: OutputTree, plans: Sequence[PlanInput], *, prune: bool) -> None:
@@ -169,8 +205,31 @@ def print_summary(job: RenderJob, summaries: Sequence[PartSummary], *, work: int
     print(f"{done}; in {job.out}")
     tree = job.tree
     print(f"report: {tree.url(REPORT_PATH)}")
-    if rejected:
-        print(f"rejects, with reasons and what to do: {tree.url(REJECTS_PATH)}")
+    for reject in [reject for summary in summaries for reject in summary.rejects][:_REJECTS_SHOWN]:
+        print(f"rejected: {reject.item}: {reject.source} {reject.reason}")
+
+
+def conclude(tree: OutputTree, limit: RejectLimit, *, rejected: int, planned: int, quiet: bool) -> int:
+    """Returns the exit status of a finished run, and says where its rejects are.
+
+    Args:
+        tree: the output.
+        limit: rejects that a good run may have.
+        rejected: how many there are.
+        planned: of how many items.
+        quiet: say nothing if the run is good.
+    """
+    where = f"with reasons and what to do: {tree.url(REJECTS_PATH)}"
+    if not limit.allows(rejected, planned):
+        allowed = "more than --max-rejects allows"
+        print(
+            f"mixtape: {rejected:,} of {counted(planned, 'item')} rejected, {allowed}; {where}",
+            file=sys.stderr,
+        )
+        return 1
+    if rejected and not quiet:
+        print(f"rejects, {where}")
+    return 0
 
 
 def size(count: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pipelines.arguments import LIBRIMIX_SUBSETS
 from pipelines.checks import Checker
-from pipelines.output import check_writable
+from pipelines.output import check_writable, conclude
 from pipelines.runner import Running, counted, duration, run_pipeline
 from transforms import storage
 from transforms.corpora import librimix
@@ -17,7 +17,7 @@ from transforms.listing import NoiseClip, Utterance, read_noises, read_utterance
 from transforms.planning.librimix import PlannedMixture, PlannedSubset, plan_subsets, to_mixture
 from transforms.planning.plan_files import PlanFiles
 from transforms.recipes import LIBRIMIX
-from transforms.rejects import REJECTS_PATH, RejectLimit
+from transforms.rejects import RejectLimit
 from transforms.storage import OutputTree
 
 Row = TypeVar("Row")
@@ -174,21 +174,18 @@ def write_plans(request: PlanRequest, subsets: Sequence[PlannedSubset]) -> int:
     tree = OutputTree(request.out)
     check_writable(tree)
     with storage.only_run(tree):
-        tree.remove_temporary()
         choices = request.choices
         files = PlanFiles(tree, choices.speakers, choices.shard_size, request.roots).for_subsets(subsets)
         stale = [subset for subset in subsets if request.force or not files.stands(subset.listing_name)]
         _write_stale(request, files, stale)
         files.write_rejects()
-        tree.remove_temporary()
     rejected = len(files.rejects())
     planned = sum(len(subset.mixtures) for subset in subsets)
     if not request.running.quiet:
         print(f"planned {planned:,} = written {planned - rejected:,} + rejected {rejected:,}")
         _print_summary(request, subsets, made=len(stale), seconds=time.monotonic() - started)
-        if rejected:
-            print(f"rejects, with reasons and what to do: {tree.url(REJECTS_PATH)}")
-    return 0 if request.limit.allows(rejected, planned) else 1
+    quiet = request.running.quiet
+    return conclude(tree, request.limit, rejected=rejected, planned=planned, quiet=quiet)
 
 
 def _write_stale(request: PlanRequest, files: PlanFiles, subsets: Sequence[PlannedSubset]) -> None:

@@ -173,11 +173,16 @@ def checked(plan: StoredPlan, demands: PlanDemands) -> Iterator[Mixture]:
     seen = array("Q")
     for index in range(plan.shard_count):
         mixtures = plan.read_shard(index)
-        problems = [
-            f"{plan.url}, {mixture.id}: {problem}"
-            for mixture in mixtures
-            for problem in demands.problems(mixture)
-        ]
+        try:
+            problems = [
+                f"{plan.url}, {mixture.id}: {problem}"
+                for mixture in mixtures
+                for problem in demands.problems(mixture)
+            ]
+        except TypeError as error:
+            raise UsageError(
+                f"{plan.url}: cells are empty or of another type ({error}); plan again"
+            ) from error
         if problems:
             raise UsageError(limited(problems))
         for root in sorted({root for mixture in mixtures for root in demands.missing_roots(mixture)}):

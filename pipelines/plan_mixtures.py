@@ -190,7 +190,6 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     check_writable(tree)
     with storage.only_run(tree):
         counters = run_pipeline(functools.partial(_build, options=options), running)
-    tree.remove_temporary()
     running.say(
         f"planned {counted(counters.get('items_planned', 0), 'mixture')} in "
         f"{duration(time.monotonic() - started)}; see {tree.url(options.config.corpus)}"

@@ -167,5 +167,4 @@ def _write(tree: OutputTree, texts: Mapping[str, str]) -> frozenset[str]:
     check_writable(tree)
     with storage.only_run(tree):
         changed = [path for path, text in texts.items() if tree.write_if_changed(path, text.encode())]
-    tree.remove_temporary()
     return frozenset(changed)

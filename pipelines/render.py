@@ -33,8 +33,6 @@ from transforms.rejects import RejectLimit
 from transforms.sharding import RenderJob, kept_shard, store_plan
 from transforms.storage import OutputTree
 
-_EXIT_REJECTS = 1
-
 
 @dataclass(frozen=True)
 class RenderRequest:
@@ -128,7 +126,9 @@ def make_request(
     if any(one != settings[0] for one in settings):
         checker.problems.append("--plan: the plans differ in rate or clip policy; render them one by one")
     if out:
+        checker.attempt(lambda: output.check_apart(out, roots), None)
         checker.attempt(lambda: output.check_fits(OutputTree(out), plans, prune=arguments.prune), None)
+        checker.attempt(lambda: output.check_roots(OutputTree(out), plans, roots), None)
     checker.raise_problems()
     job = RenderJob(
         out=OutputTree(out).root,
@@ -176,7 +176,6 @@ def render(request: RenderRequest) -> int:
     tree = request.job.tree
     output.check_writable(tree)
     with storage.only_run(tree):
-        tree.remove_temporary()
         roots = output.read_run(tree).get("roots", {})
         plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
         work = _run_shards(request, plans)
@@ -186,11 +185,11 @@ def render(request: RenderRequest) -> int:
         if request.prune:
             prune.prune(request.job, summaries)
         output.close(request.job, roots, started=started, command=request.command)
-        tree.remove_temporary()
     if not request.running.quiet:
         output.print_summary(request.job, summaries, work=work, seconds=time.time() - started)
     rejected = sum(len(summary.rejects) for summary in summaries)
-    return 0 if request.limit.allows(rejected, request.planned) else _EXIT_REJECTS
+    quiet = request.running.quiet
+    return output.conclude(tree, request.limit, rejected=rejected, planned=request.planned, quiet=quiet)
 
 
 def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:

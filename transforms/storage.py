@@ -437,7 +437,7 @@ class OutputTree:
 
 @contextlib.contextmanager
 def only_run(tree: OutputTree) -> Iterator[None]:
-    """Holds an output on a local disk for one run; the system frees it however the run ends.
+    """Holds an output on a local disk for one run and removes what killed runs left unfinished.
 
     Raises:
         UsageError: another run is writing to the same output.
@@ -454,10 +454,13 @@ def only_run(tree: OutputTree) -> Iterator[None]:
         with _explained(path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
+        tree.remove_temporary()
         yield
+        tree.remove_temporary()
     finally:
         with contextlib.suppress(OSError):
             os.unlink(path)
+            os.rmdir(os.path.dirname(path))
         os.close(descriptor)
 
 

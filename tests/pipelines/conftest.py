@@ -33,6 +33,12 @@ class Outcome:
         assert all(line.startswith("mixtape: ") for line in lines), self.err
         return [line.removeprefix("mixtape: ") for line in lines]
 
+    @property
+    def only_rejected(self) -> bool:
+        """Whether the run finished, and complained of nothing but too many rejects."""
+        (problem,) = self.problems or [""]
+        return self.status == 1 and "rejected, more than --max-rejects allows" in problem
+
 
 Mixtape = Callable[..., Outcome]
 

@@ -205,6 +205,27 @@ def test_a_table_that_is_no_plan(tmp_path: Path) -> None:
     assert problem.startswith(f"{tmp_path}/plan.parquet: is not a plan of format ")
 
 
+@pytest.mark.parametrize("column", ["mixture_id", "level", "start_samples", "speed"])
+@pytest.mark.parametrize("text", [None, "x"])
+def test_cells_that_are_empty_or_of_another_type(
+    corpora: Mapping[str, trees.Corpus], column: str, text: str | None
+) -> None:
+    plan = corpora["mixtures"].plan
+    cells = pq.read_table(plan).to_pydict()
+    cells[column] = [text] * len(cells[column])
+    facts = {
+        name: value for name, value in pq.ParquetFile(plan).metadata.metadata.items() if b":" not in name
+    }
+    pq.write_table(pa.table(cells).replace_schema_metadata(facts), plan)
+    (stored_plan,), _ = read("mixtures", plan)
+    if (column, text) == ("mixture_id", "x"):
+        pattern = "are not all different"
+    else:
+        pattern = r"mixtures_train\.parquet: cells are empty or of another type \(.*\); plan again"
+    with pytest.raises(UsageError, match=pattern):
+        list(stored_plan.read())
+
+
 def test_all_problems_are_named_together(corpora: Mapping[str, trees.Corpus], tmp_path: Path) -> None:
     missing, other = tmp_path / "no.parquet", stored(corpora["wsj0mix"])
     (good,), problems = read("mixtures", missing, other, corpora["mixtures"].plan)

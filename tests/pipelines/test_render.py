@@ -247,7 +247,9 @@ def test_a_limit_of_rejects_decides_the_exit_status(
     outcome = mixtape(*flags(corpus, tmp_path / "out", "--max-rejects", limit))
     assert outcome.status == status
     assert "planned 5 = written 3 + rejected 2" in outcome.out
-    assert f"rejects, with reasons and what to do: {tmp_path}/out/_mixtape/rejects.csv" in outcome.out
+    where = f"with reasons and what to do: {tmp_path}/out/_mixtape/rejects.csv"
+    assert (f"rejects, {where}" in outcome.out) is (status == 0)
+    assert (f"2 of 5 items rejected, more than --max-rejects allows; {where}" in outcome.err) is (status == 1)
 
 
 def test_a_mended_source_makes_its_mixtures_and_no_other(
@@ -368,3 +370,44 @@ def test_corpora_plans_and_outputs_in_another_store(
     for name, data in trees.contents(tmp_path / "out").items():
         if name.startswith("Libri2Mix/"):
             assert OutputTree("memory://render/out").read(name) == data
+
+
+def test_a_root_that_holds_nothing_of_a_finished_corpus_is_refused(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert mixtape(*flags(corpus, out)).status == 0
+    before = trees.identities(out)
+    outcome = mixtape(*flags(corpus, out, "--librispeech", str(elsewhere)))
+    assert outcome.status == 2
+    (problem,) = outcome.problems
+    assert problem.startswith(f"{elsewhere}: holds none of ")
+    assert problem.endswith(f"; {out} holds mixtures made from them; check where librispeech is")
+    assert trees.identities(out) == before
+
+
+def test_a_root_that_holds_nothing_only_rejects_where_nothing_was_made_before(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    outcome = mixtape(*flags(corpus, tmp_path / "out", "--librispeech", str(elsewhere)))
+    assert outcome.only_rejected
+    assert "planned 5 = written 0 + rejected 5" in outcome.out
+    assert outcome.out.count("rejected: ") == 3
+
+
+def test_a_corpus_is_not_written_into(mixtape: Mixtape, corpus: trees.Corpus) -> None:
+    outcome = mixtape(*flags(corpus, Path(corpus.roots["librispeech"])))
+    assert outcome.status == 2
+    assert outcome.problems[0].endswith("is the corpus root librispeech itself; choose another folder")
+
+
+def test_a_quiet_run_still_says_why_it_is_no_good(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path
+) -> None:
+    corpus.utterance(2).unlink()
+    outcome = mixtape(*flags(corpus, tmp_path / "out", "--quiet"))
+    assert outcome.only_rejected
+    assert outcome.out == ""

@@ -125,12 +125,14 @@ def test_example_is_read_by_tensorflow(features: dict[str, Any], tf: Any) -> Non
 
 
 @given(features=FEATURES.filter(bool))
-def test_example_is_what_protobuf_writes_in_order(features: dict[str, Any], tf: Any) -> None:
+def test_example_is_what_protobuf_reads(features: dict[str, Any], tf: Any) -> None:
     example = tf.train.Example()
     for name, value in features.items():
         feature = example.features.feature[name]
         (feature.int64_list if isinstance(value, int) else feature.bytes_list).value.append(value)
-    assert joined(example_pieces(features)) == example.SerializeToString(deterministic=True)
+    data = joined(example_pieces(features))
+    assert tf.train.Example.FromString(data) == example
+    assert len(data) == example.ByteSize()
 
 
 def test_example_does_not_depend_on_the_order_of_its_features() -> None:
