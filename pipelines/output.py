@@ -63,7 +63,7 @@ def check_roots(tree: OutputTree, plans: Sequence[PlanInput], roots: Mapping[str
             tried = paths[:_SOURCES_TRIED]
             if tried and not any(storage.stamp(storage.join(root, path)) for path in tried):
                 problems.append(
-                    f"{root}: holds none of {len(tried)} files of {plan.part.name} that were looked for, such "
+                    f"{root}: holds none of {len(tried)} files of {plan.part.name} that were sought, such "
                     f"as {tried[0]}; {tree.root} holds mixtures made from them; check where {name} is"
                 )
     if problems:
