@@ -9,7 +9,6 @@ pair by pair, start-up apart, and every file is compared.
 """
 
 import argparse
-import filecmp
 import itertools
 import os
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import google_crc32c
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
@@ -160,23 +160,27 @@ def commands(work: Path, roots: dict[str, Path], plan: Path, workers: int) -> di
     }
 
 
-def different_files(bare: Path, other: Path) -> int:
-    """Counts the bare loop's files that the other tree lacks or has with other bytes."""
-    files = (path.relative_to(bare) for path in bare.rglob("*.wav"))
-    return sum(
-        not (other / path).exists() or not filecmp.cmp(bare / path, other / path, shallow=False)
-        for path in files
-    )
+def checksums(folder: Path) -> dict[str, int]:
+    """Returns the CRC-32C of every WAV file below a folder, by path."""
+    files = sorted(folder.rglob("*.wav"))
+    return {str(path.relative_to(folder)): google_crc32c.value(path.read_bytes()) for path in files}
 
 
-def run_pair(work: Path, roots: dict[str, Path], plan: Path, workers: int) -> dict[str, tuple[float, float]]:
-    """Runs both commands in turn on the same plan and returns wall and CPU seconds of each."""
-    seconds = {}
-    for name, command in commands(work, roots, plan, workers).items():
-        shutil.rmtree(work / name, ignore_errors=True)
-        seconds[name] = measure(command)
-    if count := different_files(work / "bare", work / "mixtape"):
-        raise SystemExit(f"{count} files differ")
+def run_pair(
+    work: Path, roots: dict[str, Path], plan: Path, *, workers: int, turned: bool
+) -> dict[str, tuple[float, float]]:
+    """Runs both commands in turn on the same plan and returns wall and CPU seconds of each.
+
+    Each finds the memory file system as empty as the other, and its output goes before the next run.
+    """
+    seconds, made = {}, {}
+    both = commands(work, roots, plan, workers)
+    for name in sorted(both, reverse=turned):
+        seconds[name] = measure(both[name])
+        made[name] = checksums(work / name)
+        shutil.rmtree(work / name)
+    if made["bare"] != made["mixtape"]:
+        raise SystemExit("the files differ")
     return seconds
 
 
@@ -216,9 +220,10 @@ def compare(work: Path, arguments: argparse.Namespace) -> None:
     few = max(2, arguments.mixtures // 20)
     short, long = write_plan(work, mixtures[:few]), write_plan(work, mixtures)
     rows: dict[str, list[float]] = {}
-    for _ in range(arguments.repeats):
-        small = run_pair(work, roots, short, arguments.workers)
-        large = run_pair(work, roots, long, arguments.workers)
+    for number in range(arguments.repeats):
+        turned = number % 2 == 1
+        small = run_pair(work, roots, short, workers=arguments.workers, turned=turned)
+        large = run_pair(work, roots, long, workers=arguments.workers, turned=turned)
         for index, kind in enumerate(("wall", "cpu")):
             cost = {tool: (large[tool][index] - small[tool][index]) / (len(mixtures) - few) for tool in small}
             for tool, each in cost.items():
