@@ -221,18 +221,23 @@ def _render_librimix(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
-def _render_wsj0mix(parser: argparse.ArgumentParser) -> None:
+def _wsj0mix_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--plan", nargs="+", metavar="URL", help="lists mix_N_spk_{tr,cv,tt}.txt, or folders of them (needed)"
-    )
+    add("--wsj0", metavar="URL", help="the folder wsj0, or the one that holds it (needed)")
     add(
         "--activity-levels",
         nargs="+",
         metavar="URL",
         help="tables of activity levels, or folders of them (needed)",
     )
-    add("--wsj0", metavar="URL", help="the folder wsj0, or the one that holds it (needed)")
+
+
+def _render_wsj0mix(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--plan", nargs="+", metavar="URL", help="lists mix_N_spk_{tr,cv,tt}.txt, or folders of them (needed)"
+    )
+    _wsj0mix_inputs(parser)
     add("--out", metavar="URL", help="root of the corpus to make (needed)")
     _render_choices(parser, rates=("8000",), types=("mix",))
     _rejecting(parser)
@@ -251,13 +256,7 @@ def _render_mixtures(parser: argparse.ArgumentParser) -> None:
 
 def _plan_wsj0mix(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--wsj0", metavar="URL", help="the folder wsj0, or the one that holds it (needed)")
-    add(
-        "--activity-levels",
-        nargs="+",
-        metavar="URL",
-        help="tables of activity levels, or folders of them (needed)",
-    )
+    _wsj0mix_inputs(parser)
     add("--out", metavar="URL", help="folder for the lists (needed)")
     add("--speakers", metavar="N", default="2", help="speakers per mixture, 2 to 5")
     add(

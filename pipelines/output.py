@@ -45,20 +45,23 @@ def check_apart(out: str, roots: Mapping[str, str]) -> None:
 
 
 def check_roots(tree: OutputTree, plans: Sequence[PlanInput], roots: Mapping[str, str]) -> None:
-    """Refuses roots that hold nothing of what an output's finished parts are made from.
+    """Refuses a root that is another than last time and holds nothing of what finished parts need.
 
-    Every item would be rejected, and what was made of it before would go.
+    Every item would be rejected, and what was made of it before would go. Sources that vanish from
+    the root of last time are no mistake of the command line, and reject their items.
 
     Raises:
         UsageError: names the root and a file that was looked for.
     """
+    recorded = read_run(tree).get("roots", {})
+    moved = {name: root for name, root in roots.items() if recorded.get(name) != storage.absolute(root)}
     problems = []
-    for plan in plans:
+    for plan in plans if moved else ():
         summary = read_summary(tree, plan.part.name)
         if summary is None or not summary.written:
             continue
         mixtures = list(itertools.islice(plan.read(), _SOURCES_TRIED))
-        for name, root in roots.items():
+        for name, root in moved.items():
             paths = [source.path for mixture in mixtures for source in mixture.sources if source.root == name]
             tried = paths[:_SOURCES_TRIED]
             if tried and not any(storage.stamp(storage.join(root, path)) for path in tried):
