@@ -16,8 +16,8 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -42,10 +42,22 @@ _serial = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file below a folder: path relative to that folder (``/`` between parts) and size."""
+    """A file below a folder, as a listing of that folder tells of it.
+
+    Attributes:
+        path: relative to that folder, ``/`` between parts.
+        size_bytes: length of the file.
+        version: as in ``FileStamp``; empty where the listing does not say.
+    """
 
     path: str
     size_bytes: int
+    version: str = field(default="", compare=False)
+
+    @property
+    def stamp(self) -> "FileStamp":
+        """What ``stamp`` says of the file."""
+        return FileStamp(self.size_bytes, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +218,13 @@ def stamp(url: str) -> FileStamp | None:
             return None if stat.S_ISDIR(status.st_mode) else found
         system, inner = _resolve(url)
         info = system.info(inner)
-        version = next((str(info[mark]) for mark in _VERSION_MARKS if info.get(mark)), "")
-        return None if info["type"] == "directory" else FileStamp(int(info["size"] or 0), version)
+        return None if info["type"] == "directory" else FileStamp(int(info["size"] or 0), _version(info))
     return None
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    """Returns what a store tells of a file that changes whenever the file does; empty if nothing."""
+    return next((str(info[mark]) for mark in _VERSION_MARKS if info.get(mark)), "")
 
 
 def exists(url: str) -> bool:
@@ -252,7 +268,7 @@ def _walk_remote(url: str) -> Iterator[FileEntry]:
     system, inner = _resolve(url)
     start = inner.rstrip("/") + "/" if inner.strip("/") else inner
     for path, info in system.find(inner, detail=True).items():
-        yield FileEntry(path.removeprefix(start).lstrip("/"), int(info["size"] or 0))
+        yield FileEntry(path.removeprefix(start).lstrip("/"), int(info["size"] or 0), _version(info))
 
 
 def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
@@ -266,8 +282,16 @@ def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
             if entry.is_dir():
                 yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {here})
             else:
-                size = entry.stat().st_size if os.path.exists(entry.path) else 0
-                yield FileEntry(prefix + entry.name, size)
+                yield _entry(prefix + entry.name, entry)
+
+
+def _entry(path: str, found: os.DirEntry[str]) -> FileEntry:
+    """Returns the entry of a local file; a link that leads nowhere has no bytes."""
+    try:
+        status = found.stat()
+    except FileNotFoundError:
+        return FileEntry(path, 0)
+    return FileEntry(path, status.st_size, str(status.st_mtime_ns))
 
 
 def list_folder(url: str) -> list[str]:

@@ -81,6 +81,11 @@ def test_suffixes_are_compared_in_lower_case(root: str) -> None:
     assert [entry.path for entry in found] == ["a-b/x.flac", "a/deep/y.wav", "a/z.FLAC"]
 
 
+def test_a_listing_tells_the_stamps_that_the_files_have(root: str) -> None:
+    for entry in storage.find(root):
+        assert entry.stamp == storage.stamp(storage.join(root, entry.path))
+
+
 def test_find_below_a_folder_of_the_store(root: str) -> None:
     assert [entry.path for entry in storage.find(storage.join(root, "a"))] == ["deep/y.wav", "z.FLAC"]
 
