@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -224,7 +225,8 @@ def stamp(url: str) -> FileStamp | None:
 
 def _version(info: Mapping[str, Any]) -> str:
     """Returns what a store tells of a file that changes whenever the file does; empty if nothing."""
-    return next((str(info[mark]) for mark in _VERSION_MARKS if info.get(mark)), "")
+    mark = next((info[mark] for mark in _VERSION_MARKS if info.get(mark)), "")
+    return str(mark.timestamp() if isinstance(mark, datetime) else mark)
 
 
 def exists(url: str) -> bool:
