@@ -17,6 +17,7 @@ from transforms import report, storage
 from transforms.errors import StorageError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
 from transforms.plan import StoredPlan
+from transforms.record import read_run
 from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
@@ -104,7 +105,7 @@ def _have_items_in_common(stored: StoredPlan, plan: PlanInput) -> bool:
     first = {mixture.id for mixture in stored.read_shard(0)}
     if any(mixture.id in first for mixture in itertools.islice(plan.read(), len(first))):
         return True
-    return not stored.read_ids().isdisjoint(mixture.id for mixture in plan.read())
+    return not set(stored.read_ids()).isdisjoint(mixture.id for mixture in plan.read())
 
 
 def _stored_plan(tree: OutputTree, part_name: str) -> StoredPlan | None:
@@ -118,14 +119,6 @@ def _stored_plan(tree: OutputTree, part_name: str) -> StoredPlan | None:
 def forget_summary(job: RenderJob, part_name: str) -> None:
     """Marks a part as not merged."""
     job.tree.remove(summary_path(part_name))
-
-
-def read_run(tree: OutputTree) -> dict[str, Any]:
-    """Reads what the last run recorded of itself; nothing where no run has ended well."""
-    try:
-        return dict(json.loads(tree.read(RUN_PATH)))
-    except (StorageError, ValueError, TypeError):
-        return {}
 
 
 def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> None:

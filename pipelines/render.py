@@ -29,6 +29,7 @@ from transforms.plan import (
     shard_runs,
 )
 from transforms.recipes import Recipe, recipe_named
+from transforms.record import read_run
 from transforms.rejects import RejectLimit
 from transforms.sharding import RenderJob, kept_shard, store_plan
 from transforms.storage import OutputTree
@@ -176,7 +177,7 @@ def render(request: RenderRequest) -> int:
     tree = request.job.tree
     output.check_writable(tree)
     with storage.only_run(tree):
-        roots = output.read_run(tree).get("roots", {})
+        roots = read_run(tree).get("roots", {})
         plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
         work = _run_shards(request, plans)
         for plan in plans:

@@ -1,23 +1,22 @@
 """``mixtape verify``: compares a finished output with its ledger, on disk and rendered again."""
 
 import argparse
-import dataclasses
 import functools
 import itertools
 import posixpath
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.checks import Checker
-from pipelines.output import read_run
 from pipelines.runner import counted, run_pipeline
 from transforms import ledger as ledgers
 from transforms import storage
 from transforms.errors import UsageError
-from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
-from transforms.plan import RenderOptions, Shard
+from transforms.finishing import PartSummary, stored_summaries
+from transforms.plan import Shard
 from transforms.recipes import recipe_named
+from transforms.record import part_job, recorded_job
 from transforms.sharding import RenderJob, plan_path
 from transforms.storage import OutputTree
 from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
@@ -64,27 +63,6 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     return 1 if mismatches else 0
 
 
-def recorded_job(out: str, moved_roots: Mapping[str, str]) -> RenderJob:
-    """Reads from an output how its last run made it.
-
-    Args:
-        out: the output.
-        moved_roots: where roots are now that are no longer where they were.
-
-    Raises:
-        UsageError: there is no finished output.
-    """
-    tree = OutputTree(out)
-    facts = read_run(tree)
-    try:
-        roots = {**facts["roots"], **moved_roots}
-        return RenderJob(tree.root, facts["recipe"], roots, RenderOptions.from_json(facts["options"]))
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            f"{out}: holds no finished corpus (looked for {RUN_PATH}); check the path, or render again"
-        ) from error
-
-
 def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> list[Checks]:
     """Chooses what to check of each shard.
 
@@ -112,10 +90,7 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         missing -= {item_id for _, item_id in chosen}
         grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
         shards = [ShardCheck(shard, tuple(item_id for _, item_id in pairs)) for shard, pairs in grouped]
-        own = dataclasses.replace(
-            job, recipe=plan.part.recipe, options=summary.options, settings=plan.settings
-        )
-        checks.append(Checks(own, summary.part.name, tuple(shards)))
+        checks.append(Checks(part_job(job, summary, plan), summary.part.name, tuple(shards)))
     _check_roots(job, roots)
     if missing:
         raise UsageError(f"{job.out}: has no written item {', '.join(sorted(missing))}")

@@ -420,10 +420,11 @@ class StoredPlan:
         for index in range(self.shard_count):
             yield from self.read_shard(index)
 
-    def read_ids(self) -> set[str]:
-        """Reads the ids of all mixtures. Raises StorageError."""
+    def read_ids(self) -> list[str]:
+        """Reads the ids of all mixtures, in plan order. Raises StorageError."""
         with _readable(self.url) as file:
-            return set(file.read(columns=["mixture_id"])["mixture_id"].to_pylist())
+            rows = file.read(columns=["mixture_id"])["mixture_id"].to_pylist()
+        return [mixture_id for mixture_id, _ in itertools.groupby(rows)]
 
 
 @contextlib.contextmanager

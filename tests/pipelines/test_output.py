@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.output import check_fits, check_writable, read_run, size
+from pipelines.output import check_fits, check_writable, size
 from pipelines.plan_inputs import given_plan
 from tests import trees
 from tests.pipelines.conftest import Mixtape
@@ -118,14 +118,6 @@ def test_a_report_that_was_removed_is_made_again(
     report.unlink()
     mixtape(*corpus.flags(tmp_path / "out"), *SMALL)
     assert report.read_text() == "1 parts"
-
-
-@pytest.mark.parametrize("text", [None, "", "no JSON", "[1]", "null"])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "_mixtape").mkdir()
-        (tmp_path / "_mixtape" / "run.json").write_text(text)
-    assert read_run(OutputTree(str(tmp_path))) == {}
 
 
 def test_a_folder_that_can_be_written_to_is_left_as_it_was(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_one_row_group_per_shard(tree: OutputTree) -> None:
     assert plan.shards == [Shard(PART, 0, 3), Shard(PART, 1, 3), Shard(PART, 2, 3)]
     assert [plan.read_shard(index) for index in range(3)] == [planned[:3], planned[3:6], planned[6:]]
     assert list(plan.read_all()) == planned
-    assert plan.read_ids() == {f"m{number}" for number in range(8)}
+    assert plan.read_ids() == [f"m{number}" for number in range(8)]
     assert pq.ParquetFile(plan.url).metadata.num_row_groups == 3
 
 
