@@ -9,7 +9,7 @@ CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format format-check types ci clean
+.PHONY: help demo test test-stores lint format format-check types ci clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -17,8 +17,11 @@ help: ## show this list
 demo: $(VENV)/installed ## make a small corpus from generated speech and noise, with a report
 	$(BIN)/mixtape demo
 
-test: $(VENV)/installed-test ## run all tests
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/installed-test ## run all tests that need no servers
+	$(BIN)/python -m pytest -n 2 -m "not stores and not runners"
+
+test-stores: $(VENV)/installed-test ## run the tests of object stores, on servers that Go installs if they are absent
+	$(BIN)/python -m pytest -n 0 -m stores tests/stores
 
 lint: $(VENV)/installed-test ## look for mistakes and departures from the style
 	$(BIN)/ruff check $(CODE)

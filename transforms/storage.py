@@ -158,6 +158,12 @@ def _archive(url: str, version: FileStamp | None, process: int, thread: int) -> 
     return url_to_fs(url)[0]
 
 
+def forget_file_systems() -> None:
+    """Forgets file systems made so far; later ones see the environment as it is then."""
+    _file_system.cache_clear()
+    _archive.cache_clear()
+
+
 def _resolve(url: str) -> tuple[Any, str]:
     """Returns the file system of a URL and the path in it."""
     path = local_path(url)
