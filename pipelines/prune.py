@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import posixpath
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from transforms import ledger as ledgers
@@ -95,15 +96,16 @@ def _unwanted_of_part(job: RenderJob, summary: PartSummary) -> list[str]:
     """Lists what an output holds of a part of this run beyond what the run made or kept."""
     plan = job.stored_plan(summary.part.name)
     wanted = set(summary.files)
-    ids_in: dict[str, set[str]] = {}
+    names_in: dict[str, set[str]] = {}
     wav = WavSink(job.tree, job.rules, job.options)
     for ledger in ledgers.read_part(job.tree, plan.part, plan.shard_count):
         wanted.update(file.path for file in ledger.files)
         for item in ledger.items if "wav" in job.options.formats else ():
             for path, _ in wav.item_files(plan.part, item):
-                ids_in.setdefault(posixpath.dirname(path), set()).add(item.id)
+                folder, _, name = path.rpartition("/")
+                names_in.setdefault(folder, set()).add(sys.intern(name))
     found = [*_shard_files(job, plan.part), *_tables(job, plan.part)]
-    return [*_wavs(job, plan.part, ids_in), *(path for path in found if path not in wanted)]
+    return [*_item_files(job, plan.part, names_in), *(path for path in found if path not in wanted)]
 
 
 def _all_of_part(job: RenderJob, part: Part) -> list[str]:
@@ -111,7 +113,7 @@ def _all_of_part(job: RenderJob, part: Part) -> list[str]:
     job = dataclasses.replace(job, recipe=part.recipe)
     shards = _ledgers_of(job.tree, part.name)
     return [
-        *_wavs(job, part, {}),
+        *_item_files(job, part, {}),
         *_shard_files(job, part),
         *_tables(job, part),
         *map(stamps_path, shards),
@@ -126,11 +128,11 @@ def _sinks(job: RenderJob, formats: Sequence[Format]) -> list[Sink]:
     return sinks_for(job.tree, job.rules, dataclasses.replace(job.options, formats=tuple(formats)))
 
 
-def _wavs(job: RenderJob, part: Part, ids_in: Mapping[str, Set[str]]) -> Iterator[str]:
-    """Yields all WAV files of a part but those of the given ids in the given folders."""
+def _item_files(job: RenderJob, part: Part, names_in: Mapping[str, Set[str]]) -> Iterator[str]:
+    """Yields all files of a part's items but those of the given names in the given folders."""
     for folder in WavSink(job.tree, job.rules, job.options).folders(part):
         for name in job.tree.names(folder):
-            if name.removesuffix(".wav") not in ids_in.get(folder, ()):
+            if name not in names_in.get(folder, ()):
                 yield f"{folder}/{name}"
 
 

@@ -102,7 +102,8 @@ class SourceReader:
         except StorageError:
             return storage.MISSING
 
-    def _fetch(self, source: Source) -> bytes:
+    def fetch(self, source: Source) -> bytes:
+        """Reads a source's file as it is. Raises SourceError: it is missing or cannot be read."""
         self.contents[source.name] = storage.MISSING
         url = self.url_of(source.name)
         try:
@@ -132,7 +133,7 @@ class SourceReader:
 
     def read_with_rate(self, source: Source, at_most_samples: int = WHOLE) -> tuple[NDArray[np.float32], int]:
         """Does what ``read`` does, and tells the rate in Hz too, for readers that leave it as it is."""
-        samples, own_hz = self._decode(source, self._fetch(source), at_most_samples)
+        samples, own_hz = self._decode(source, self.fetch(source), at_most_samples)
         rate_hz = self.rate_hz or own_hz
         end = None if at_most_samples == WHOLE else at_most_samples
         return _played(samples, source.speed, own_hz, rate_hz)[:end], rate_hz

@@ -14,6 +14,7 @@ from typing import Any
 
 import google_crc32c
 
+from transforms.attachments import Scalar
 from transforms.errors import StorageError
 from transforms.plan import Mixture, Part, Shard, Variant
 from transforms.rejects import Reject
@@ -37,20 +38,37 @@ class VariantRecord:
         samples: length of every stream, at the variant's rate.
         crc32c: checksum of each stream's 16-bit little-endian samples, by stream name.
         snr_db: of each mixture type, the SNR of its components in order.
+        facts: what the recipe declares as facts, lists apart.
     """
 
     variant: Variant
     samples: int
     crc32c: Mapping[str, int]
     snr_db: Mapping[str, Sequence[float]]
+    facts: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRecord:
+    """One file of an attachment: size, CRC-32C of its bytes."""
+
+    size_bytes: int
+    crc32c: int
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """What was made of one mixture."""
+    """What was made of one mixture.
+
+    Attributes:
+        id: of the mixture.
+        variants: what was made at each rate and mode.
+        attachments: the files of each attachment, in order, by its name.
+    """
 
     id: str
     variants: tuple[VariantRecord, ...]
+    attachments: Mapping[str, tuple[PieceRecord, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,33 +135,45 @@ def _compact(value: Any) -> str:
 
 
 def _item_to_json(item: ItemRecord) -> dict[str, Any]:
-    return {
-        "id": item.id,
-        "variants": [
-            {
-                "rate_hz": record.variant.rate_hz,
-                "mode": record.variant.mode,
-                "samples": record.samples,
-                "crc32c": record.crc32c,
-                "snr_db": record.snr_db,
-            }
-            for record in item.variants
-        ],
+    fields = {"id": item.id, "variants": [_variant_to_json(record) for record in item.variants]}
+    if not item.attachments:
+        return fields
+    attachments = {
+        name: [[piece.size_bytes, piece.crc32c] for piece in pieces]
+        for name, pieces in item.attachments.items()
     }
+    return {**fields, "attachments": attachments}
+
+
+def _variant_to_json(record: VariantRecord) -> dict[str, Any]:
+    fields = {
+        "rate_hz": record.variant.rate_hz,
+        "mode": record.variant.mode,
+        "samples": record.samples,
+        "crc32c": record.crc32c,
+        "snr_db": record.snr_db,
+    }
+    return {**fields, "facts": record.facts} if record.facts else fields
 
 
 def _item_from_json(fields: Mapping[str, Any]) -> ItemRecord:
     return ItemRecord(
         fields["id"],
-        tuple(
-            VariantRecord(
-                Variant(record["rate_hz"], record["mode"]),
-                record["samples"],
-                record["crc32c"],
-                {mix_type: tuple(snrs) for mix_type, snrs in record["snr_db"].items()},
-            )
-            for record in fields["variants"]
-        ),
+        tuple(map(_variant_from_json, fields["variants"])),
+        {
+            name: tuple(PieceRecord(*piece) for piece in pieces)
+            for name, pieces in fields.get("attachments", {}).items()
+        },
+    )
+
+
+def _variant_from_json(fields: Mapping[str, Any]) -> VariantRecord:
+    return VariantRecord(
+        Variant(fields["rate_hz"], fields["mode"]),
+        fields["samples"],
+        fields["crc32c"],
+        {mix_type: tuple(snrs) for mix_type, snrs in fields["snr_db"].items()},
+        fields.get("facts", {}),
     )
 
 

@@ -1,13 +1,14 @@
 """Rooms, places and levels: what turns recordings into the sources of a mixture."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.activity import active_level
+from transforms.attachments import Facts
 from transforms.errors import SourceError
 from transforms.loudness import integrated_loudness_lufs
 from transforms.plan import DRY_SUFFIX, Measure, Mixture, Source, is_noise
@@ -30,12 +31,14 @@ class Placed:
         gains: linear gain applied to each source, by role; of a recipe that levels its sources
             once they are padded, the gain that will be.
         starts_s: when each source begins in the mixture, by role.
+        facts: what else levelling found that the recipe declares as facts of the mixture.
     """
 
     signals: Mapping[str, Samples]
     references: Mapping[str, Samples]
     gains: Mapping[str, float]
     starts_s: Mapping[str, float]
+    facts: Facts = field(default_factory=dict)
 
 
 def in_room(samples: Doubles, response: Doubles) -> tuple[Doubles, Doubles]:

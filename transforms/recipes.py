@@ -3,12 +3,17 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
+from transforms.attachments import Attachment, AttachmentType, FactKind, Facts, FeatureKind
 from transforms.errors import UsageError
-from transforms.plan import DRY_SUFFIX, LevelKind, Mixture, Part, Settings, Variant, is_noise
+from transforms.plan import DRY_SUFFIX, LevelKind, Mixture, Part, RenderOptions, Settings, Variant, is_noise
+
+if TYPE_CHECKING:
+    from transforms.audio import SourceReader
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
+Attach = Callable[[Mixture, "SourceReader", RenderOptions], tuple[Sequence[Attachment], Facts]]
 Quantiser = Literal["floor", "round"]
 PeakRule = Literal["none", "joint", "scale", "reject"]
 Scaling = Literal["before_resampling", "after_padding", "placed"]
@@ -70,6 +75,12 @@ def published_table_path(part: Part, variant: Variant, kind: str, mix_type: str)
     return f"{folder}/{kind}_{part.subset}_{mix_type}.csv"
 
 
+def own_attachment_path(part: Part, kind: AttachmentType, mixture_id: str, number: int) -> str:
+    """Returns ``<corpus>/<name>/<subset>/<id>.<extension>``, or one folder per id for a sequence."""
+    folder = f"{part.corpus}/{kind.name}/{part.subset}/{mixture_id}"
+    return f"{folder}/{number:04d}.{kind.extension}" if kind.numbered else f"{folder}.{kind.extension}"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A way of making a corpus that the command line, the sinks and the report know by name.
@@ -85,6 +96,16 @@ class Recipe:
         table_path: place of a table of the published tree, given its kind and mixture type; None if
             the recipe publishes no tables.
         licences: licence of each root, as its publisher states it.
+        attachments: the kinds of files that go with every mixture.
+        facts: what else is known of every mixture, and of what kind each fact is; no fact has the
+            name of a stream, of an attachment or of what is told of every mixture (``id``, ``roles``, ...).
+        attach: makes attachments and facts of a mixture, reading its sources through the reader, so
+            that the ledger knows them; raises SourceError for a source that cannot serve. Facts that
+            come from rendering itself are the renderer's to give.
+        attachment_path: place of an attachment, of a numbered one its file ``number``, in the
+            published tree. Different mixtures have different places.
+        item_folders: patterns of the folders in which the published tree holds files of a part's
+            items and of no other part, ``*`` standing for any name in one level.
     """
 
     name: str
@@ -96,6 +117,23 @@ class Recipe:
     wav_path: Callable[[Part, Variant, str, str], str] = published_wav_path
     table_path: Callable[[Part, Variant, str, str], str] | None = published_table_path
     licences: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[AttachmentType, ...] = ()
+    facts: Mapping[str, FactKind] = field(default_factory=dict)
+    attach: Attach | None = None
+    attachment_path: Callable[[Part, AttachmentType, str, int], str] = own_attachment_path
+    item_folders: tuple[str, ...] = ("{corpus}/wav*/*/{subset}/*",)
+
+    @property
+    def features(self) -> dict[str, FeatureKind]:
+        """What goes with every mixture besides samples, and of what kind it is: facts, then files."""
+        files: dict[str, FeatureKind] = {
+            one.name: "files" if one.numbered else "file" for one in self.attachments
+        }
+        return {**self.facts, **files}
+
+    def attachment_named(self, name: str) -> AttachmentType:
+        """Returns a kind of attachment. Raises KeyError for one that the recipe does not have."""
+        return {one.name: one for one in self.attachments}[name]
 
     def with_settings(self, settings: Settings) -> "Recipe":
         """Returns the recipe with what a plan decides about rendering: ``rate_hz`` and ``clip``."""

@@ -1,15 +1,17 @@
 """The one renderer: a mixture's description and its sources' samples in, 16-bit streams out."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.audio import QUANTISERS, Pcm
-from transforms.errors import SourceError
+from transforms.attachments import Attachment, Facts, typed_facts
+from transforms.audio import QUANTISERS, Pcm, SourceReader
+from transforms.errors import MixtapeError, SourceError
 from transforms.placing import Placed, place_sources
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
 from transforms.recipes import Recipe, RenderRules
@@ -40,6 +42,7 @@ class RenderedVariant:
             one) to the stream that is written: its level, and what the peak rule did to all streams;
             rounded to 9 significant digits.
         starts_s: of each source by role, the time of its first sample in the mixture.
+        facts: what the recipe declares as facts, of the declared types once the item is whole.
     """
 
     variant: Variant
@@ -47,6 +50,7 @@ class RenderedVariant:
     snr_db: Mapping[str, tuple[float, ...]]
     gains: Mapping[str, float]
     starts_s: Mapping[str, float]
+    facts: Facts = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -56,10 +60,47 @@ class RenderedVariant:
 
 @dataclass(frozen=True)
 class RenderedMixture:
-    """A mixture with all variants that were asked for, rates first."""
+    """A mixture with all variants that were asked for.
+
+    Attributes:
+        mixture: what was rendered.
+        variants: rates first.
+        attachments: files that go with it, in the recipe's order.
+        facts: those that hold for all variants, as they were given.
+    """
 
     mixture: Mixture
     variants: tuple[RenderedVariant, ...]
+    attachments: tuple[Attachment, ...] = ()
+    facts: Facts = field(default_factory=dict)
+
+
+def render_item(
+    mixture: Mixture, recipe: Recipe, options: RenderOptions, reader: SourceReader
+) -> RenderedMixture:
+    """Renders one mixture with all that goes with it.
+
+    Args:
+        mixture: what to render.
+        recipe: the rules.
+        options: rates, modes and types.
+        reader: reads the sources.
+
+    Raises:
+        SourceError: a source cannot serve.
+        MixtapeError: attachments or facts are not those that the recipe declares.
+    """
+    rendered = render_mixture(mixture, recipe, options, reader.read)
+    attachments, facts = recipe.attach(mixture, reader, options) if recipe.attach else ((), {})
+    own, wanted = tuple(one.type for one in attachments), recipe.attachments
+    if own != wanted or any(len(one.pieces) != 1 for one in attachments if not one.numbered):
+        raise MixtapeError(f"item {mixture.id}: has the attachments {own}, its recipe declares {wanted}")
+    shared = {**rendered.facts, **facts}
+    variants = tuple(
+        dataclasses.replace(one, facts=typed_facts(recipe.facts, {**shared, **one.facts}, item=mixture.id))
+        for one in rendered.variants
+    )
+    return RenderedMixture(mixture, variants, tuple(attachments), shared)
 
 
 def render_mixture(
@@ -89,7 +130,7 @@ def render_mixture(
         references = _resampled(placed.references, rules.source_rate_hz, rate_hz)
         at_rate = Placed(signals, references, placed.gains, placed.starts_s)
         variants += _render_rate(at_rate, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
-    return RenderedMixture(mixture, tuple(variants))
+    return RenderedMixture(mixture, tuple(variants), facts=placed.facts)
 
 
 def _before_resampling(

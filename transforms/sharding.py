@@ -14,13 +14,14 @@ import numpy as np
 
 from transforms import ledger as ledgers
 from transforms import storage
+from transforms.attachments import scalar_facts
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError
-from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
+from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, VariantRecord, crc32c
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
-from transforms.rendering import RenderedMixture, render_mixture
+from transforms.rendering import RenderedMixture, render_item
 from transforms.sinks import sinks_for
 from transforms.sinks.base import ShardWriter, Sink
 from transforms.sinks.wav import WavSink
@@ -150,8 +151,11 @@ def shard_fingerprint(job: RenderJob, shard: Shard, mixtures: Sequence[Mixture])
     options = dataclasses.asdict(job.options)
     del options["table_paths"], options["shard_size"]
     total = shard.count if "tfrecord" in job.options.formats else 0
-    rules = dataclasses.asdict(job.rules.rules)
-    return ledgers.fingerprint(mixtures, dataclasses.asdict(shard.part), rules, options, shard.index, total)
+    recipe = job.rules
+    facts = [dataclasses.asdict(shard.part), dataclasses.asdict(recipe.rules), options, shard.index, total]
+    if recipe.features:
+        facts += [recipe.facts, list(map(dataclasses.asdict, recipe.attachments))]
+    return ledgers.fingerprint(mixtures, *facts)
 
 
 def process_shard(job: RenderJob, shard: Shard) -> ShardResult:
@@ -286,7 +290,7 @@ def _render_items(
         for mixture in mixtures:
             _stop_without_launcher(job.launcher_pid)
             try:
-                rendered = render_mixture(mixture, job.rules, job.options, reader.read)
+                rendered = render_item(mixture, job.rules, job.options, reader)
             except SourceError as error:
                 outcome.rejects.append(Reject.of(mixture.id, error))
             else:
@@ -320,9 +324,14 @@ def item_record(rendered: RenderedMixture) -> ItemRecord:
                 variant.samples,
                 {name: samples_crc32c(pcm) for name, pcm in variant.pcm.items()},
                 variant.snr_db,
+                scalar_facts(variant.facts),
             )
             for variant in rendered.variants
         ),
+        {
+            one.name: tuple(PieceRecord(len(piece), crc32c(piece)) for piece in one.pieces)
+            for one in rendered.attachments
+        },
     )
 
 
@@ -338,6 +347,7 @@ def _remove_rejected(
                     roles = tuple(source.role for source in mixture.sources)
                     for path in sink.planned_files(shard.part, mixture.id, roles):
                         sink.tree.remove(path)
+                    sink.remove_attachments(shard.part, mixture.id)
 
 
 @contextlib.contextmanager

@@ -90,6 +90,9 @@ class PartStatistics:
         sources = [source for source in mixture.sources if source.role in streams]
         for source in sources:
             self._count_level(source)
+        if "wav" in formats:
+            attached = sum(piece.size_bytes for pieces in item.attachments.values() for piece in pieces)
+            self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + attached
         for record in item.variants:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
             seconds = record.samples / record.variant.rate_hz

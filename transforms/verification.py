@@ -13,7 +13,7 @@ from transforms.errors import SourceError, StorageError
 from transforms.ledger import ItemRecord, ShardLedger
 from transforms.plan import Mixture, RenderOptions, Shard, Variant
 from transforms.rejects import csv_bytes
-from transforms.rendering import render_mixture
+from transforms.rendering import render_item
 from transforms.sharding import RenderJob, item_record, samples_crc32c
 from transforms.sinks.wav import WavSink
 from transforms.storage import OWN_FOLDER, OutputTree
@@ -99,6 +99,9 @@ def _file_checks(
                 path = job.rules.wav_path(shard.part, variant.variant, stream, record.id)
                 problem = _wav_problem(sink, path, crc)
                 yield Mismatch(record.id, path, problem) if problem else None
+        for path, piece in sink.attached_files(shard.part, record):
+            problem = _bytes_problem(job, path, piece.crc32c)
+            yield Mismatch(record.id, path, problem) if problem else None
 
 
 def _bytes_problem(job: RenderJob, path: str, crc: int) -> str:
@@ -130,16 +133,24 @@ def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemReco
         return
     reader = job.reader()
     try:
-        again = render_mixture(mixture, job.rules, _options_of(job, record), reader.read)
+        again = render_item(mixture, job.rules, _options_of(job, record), reader)
     except SourceError as error:
         yield Mismatch(record.id, error.source, f"cannot be rendered again: {error.reason}")
         return
-    now = {one.variant: one.crc32c for one in item_record(again).variants}
+    new = item_record(again)
+    now = {one.variant: one for one in new.variants}
     for was in record.variants:
         for stream, crc in was.crc32c.items():
-            if now[was.variant].get(stream) != crc:
+            if now[was.variant].crc32c.get(stream) != crc:
                 where = f"{_label(was.variant)} {stream}"
                 yield Mismatch(record.id, where, "the sources give other samples now; render again")
+        for name, fact in was.facts.items():
+            if now[was.variant].facts.get(name) != fact:
+                where = f"{_label(was.variant)} {name}"
+                yield Mismatch(record.id, where, "the sources give another value now; render again")
+    for name, pieces in record.attachments.items():
+        if new.attachments.get(name) != pieces:
+            yield Mismatch(record.id, name, "the sources give other bytes now; render again")
 
 
 def _options_of(job: RenderJob, record: ItemRecord) -> RenderOptions:

@@ -44,7 +44,8 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
     from the first few items: real numbers are floats even when whole. All lists run in parallel over
     the sources that were rendered, noise included; a speaker, sex or text that is not known is empty.
     ``levels`` are as planned, in the unit that ``level_kinds`` gives them (see ``plan.Source``);
-    ``gains`` are the linear factors by which the recordings came to be what is written.
+    ``gains`` are the linear factors by which the recordings came to be what is written. What the
+    recipe declares as facts stands at the end.
     """
     sources = [source for source in mixture.sources if source.role in rendered.pcm]
     return {
@@ -67,6 +68,7 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
         "speeds": [float(source.speed) for source in sources],
         "texts": [source.text for source in sources],
         "snr_db": {name: [float(value) for value in values] for name, values in rendered.snr_db.items()},
+        **rendered.facts,
     }
 
 

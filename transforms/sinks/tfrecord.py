@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 
 import google_crc32c
 
+from transforms.attachments import Fact, FeatureKind
 from transforms.ledger import ShardLedger
 from transforms.plan import Part, Shard, Variant
+from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
 from transforms.sinks.base import PartWriter, ShardWriter, Sink
 from transforms.sinks.description import PackedFiles, Piece, describe_json, sample_bytes
@@ -27,7 +29,22 @@ from transforms.storage import OWN_FOLDER
 VERSION = "1.0.0"
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _MASK = 0xA282EAD8
-_BYTES_LIST, _INT64_LIST = 1, 3
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+_HIGHEST_UINT64 = (1 << 64) - 1
+
+_DTYPES: Mapping[FeatureKind, str] = {
+    "flag": "bool",
+    "int": "int64",
+    "ints": "int64",
+    "float": "float32",
+    "floats": "float32",
+    "text": "string",
+    "texts": "string",
+    "file": "string",
+    "files": "string",
+}
+
+Values = tuple[int, Sequence[Piece]]
 
 
 def varint(number: int) -> bytes:
@@ -45,36 +62,56 @@ def delimiter(field: int, size_bytes: int) -> bytes:
     return bytes((field << 3 | 2,)) + varint(size_bytes)
 
 
-def feature_head(name: str, kind: int, size_bytes: int) -> bytes:
-    """Returns all that precedes the one value of a feature in an Example's map of features.
+def feature_pieces(name: str, kind: int, values: Sequence[Piece]) -> list[Piece]:
+    """Returns one entry of an Example's map of features, in pieces.
 
     Args:
         name: the feature.
-        kind: field of ``Feature``: 1 for a bytes list, 3 for an int64 list.
-        size_bytes: encoded size of the value.
+        kind: field of ``Feature``: 1 for a bytes list, 2 for a float list, 3 for an int64 list.
+        values: the encoded values; of numbers, all of them packed into one.
     """
+    content: list[Piece] = []
+    for value in values:
+        content += [delimiter(1, len(value)), value]
+    size = sum(map(len, content))
     key = name.encode()
-    head = delimiter(1, size_bytes)
-    head = delimiter(kind, len(head) + size_bytes) + head
-    head = delimiter(2, len(head) + size_bytes) + head
-    head = delimiter(1, len(key)) + key + head
-    return delimiter(1, len(head) + size_bytes) + head
+    head = delimiter(kind, size)
+    head = delimiter(1, len(key)) + key + delimiter(2, len(head) + size) + head
+    return [delimiter(1, len(head) + size) + head, *content]
 
 
-def example_pieces(features: Mapping[str, Piece | int]) -> list[Piece]:
+def encoded_values(kind: FeatureKind, value: Fact | Sequence[bytes]) -> Values:
+    """Returns a fact, or the files of an attachment, as the encoded values of a feature."""
+    values: Any = value if kind in ("ints", "floats", "texts", "file", "files") else [value]
+    match kind:
+        case "text" | "texts":
+            return _BYTES_LIST, [text.encode() for text in values]
+        case "file" | "files":
+            return _BYTES_LIST, list(values)
+        case "float" | "floats":
+            packed = struct.pack(f"<{len(values)}f", *values)
+            return _FLOAT_LIST, [packed] if packed else []
+        case _:
+            packed = b"".join(varint(int(number) & _HIGHEST_UINT64) for number in values)
+            return _INT64_LIST, [packed] if packed else []
+
+
+def example_pieces(features: Mapping[str, Piece | int | Values]) -> list[Piece]:
     """Returns a serialised ``tf.train.Example`` in pieces, features sorted by name.
 
     Args:
-        features: of each feature its one value: bytes, or an integer that is not negative.
+        features: of each feature its one value, bytes or an integer that is not negative; or its
+            kind and encoded values.
     """
     pieces: list[Piece] = []
     for name in sorted(features):
         value = features[name]
-        if isinstance(value, int):
-            encoded = varint(value)
-            pieces += [feature_head(name, _INT64_LIST, len(encoded)), encoded]
+        if isinstance(value, tuple):
+            pieces += feature_pieces(name, *value)
+        elif isinstance(value, int):
+            pieces += feature_pieces(name, _INT64_LIST, [varint(value)])
         else:
-            pieces += [feature_head(name, _BYTES_LIST, len(value)), value]
+            pieces += feature_pieces(name, _BYTES_LIST, [value])
     return [delimiter(1, sum(map(len, pieces))), *pieces]
 
 
@@ -119,26 +156,34 @@ def _split_path(folder: str, subset: str) -> str:
 
 
 class _RecordShardWriter(ShardWriter):
-    def __init__(self, part: Part, files: PackedFiles) -> None:
+    def __init__(self, part: Part, files: PackedFiles, recipe: Recipe) -> None:
         self._part = part
         self._files = files
+        self._kinds = recipe.features
 
     def add(self, item: RenderedMixture) -> None:
+        attached = {one.name: one.pieces for one in item.attachments}
         for rendered in item.variants:
-            features: dict[str, Piece | int] = {
+            features: dict[str, Piece | int | Values] = {
                 "id": item.mixture.id.encode(),
                 "description": describe_json(self._part, item.mixture, rendered),
                 "sample_rate": rendered.variant.rate_hz,
                 "samples": rendered.samples,
             }
             features |= {stream: sample_bytes(pcm) for stream, pcm in rendered.pcm.items()}
+            more = {**rendered.facts, **attached}
+            features |= {name: encoded_values(kind, more[name]) for name, kind in self._kinds.items()}
             self._files.of(rendered.variant).append(*record_pieces(example_pieces(features)))
 
 
 @dataclass
 class _Split:
-    """What a data set's description says of one split; ``streams`` are those that every item has."""
+    """What a data set's description says of one split.
 
+    ``streams`` are those that every item has, ``features`` the recipe's facts and attachments.
+    """
+
+    features: Mapping[str, FeatureKind]
     size_bytes: int = 0
     shard_lengths: list[int] = field(default_factory=list)
     streams: set[str] | None = None
@@ -150,7 +195,8 @@ class _Split:
             "numBytes": str(self.size_bytes),
             "shardLengths": [str(length) for length in self.shard_lengths],
         }
-        return _json({"split": info, "streams": sorted(self.streams or ())})
+        more = {"features": self.features} if self.features else {}
+        return _json({"split": info, "streams": sorted(self.streams or ()), **more})
 
 
 class _SplitWriter(PartWriter):
@@ -163,7 +209,8 @@ class _SplitWriter(PartWriter):
             variant: _folder(part.corpus, dataset_name(part.corpus, variant))
             for variant in sink.options.variants
         }
-        self._splits = {folder: _Split() for folder in (*self._folders.values(), *sink.folders(part))}
+        folders = (*self._folders.values(), *sink.folders(part))
+        self._splits = {folder: _Split(sink.recipe.features) for folder in folders}
 
     def add(self, ledger: ShardLedger) -> None:
         for split in self._splits.values():
@@ -197,25 +244,38 @@ def _feature(kind: str, **details: Any) -> dict[str, Any]:
     return {"pythonClassName": f"tensorflow_datasets.core.features.{kind}", **details}
 
 
-def features_json(streams: Collection[str]) -> bytes:
-    """Returns ``features.json``: every stream a vector of 16-bit samples stored as its bytes."""
+def _tensor(dtype: str, *, encoding: str = "none", vector: bool) -> dict[str, Any]:
+    shape = {"dimensions": ["-1"]} if vector else {}
+    tensor = {"dtype": dtype, "encoding": encoding, "shape": shape}
+    return _feature("tensor_feature.Tensor", tensor=tensor)
+
+
+def _declared(kind: FeatureKind) -> dict[str, Any]:
+    """Returns what ``features.json`` says of a fact or an attachment."""
+    return _tensor(_DTYPES[kind], vector=kind in ("ints", "floats", "texts", "files"))
+
+
+def features_json(streams: Collection[str], more: Mapping[str, FeatureKind]) -> bytes:
+    """Returns ``features.json``: every stream a vector of 16-bit samples stored as its bytes.
+
+    Args:
+        streams: names of the streams.
+        more: facts and attachments, by name; real numbers have 32 bits here, texts and files are strings.
+    """
     text = _feature("text_feature.Text", text={})
-    number = _feature("tensor_feature.Tensor", tensor={"dtype": "int64", "encoding": "none", "shape": {}})
-    samples = _feature(
-        "tensor_feature.Tensor",
-        tensor={"dtype": "int16", "encoding": "bytes", "shape": {"dimensions": ["-1"]}},
-    )
+    number = _tensor("int64", vector=False)
     features = {"id": text, "description": text, "sample_rate": number, "samples": number}
-    features |= dict.fromkeys(streams, samples)
+    features |= dict.fromkeys(streams, _tensor("int16", encoding="bytes", vector=True))
+    features |= {name: _declared(kind) for name, kind in more.items()}
     return _json(_feature("features_dict.FeaturesDict", featuresDict={"features": features}))
 
 
 class TFRecordSink(Sink):
     """TFDS data sets ``<corpus>/tfrecord/<data set>/1.0.0``, one per rate and mode, splits = subsets.
 
-    Records have the features ``id``, ``description`` (JSON), ``sample_rate`` (Hz), ``samples`` and
-    every stream. A shard whose items were all rejected has no file and the length 0, which TFDS
-    passes over.
+    Records have the features ``id``, ``description`` (JSON), ``sample_rate`` (Hz), ``samples``, every
+    stream, and what the recipe declares as facts and attachments. A shard whose items were all
+    rejected has no file and the length 0, which TFDS passes over.
     """
 
     name: ClassVar[str] = "tfrecord"
@@ -231,7 +291,7 @@ class TFRecordSink(Sink):
             return f"{_folder(shard.part.corpus, dataset)}/{dataset}-{split}.{self.name}-{number}"
 
         with PackedFiles(self.tree, path) as files:
-            writer = _RecordShardWriter(shard.part, files)
+            writer = _RecordShardWriter(shard.part, files, self.recipe)
             yield writer
         writer.files = files.written
 
@@ -263,7 +323,9 @@ class TFRecordSink(Sink):
             "version": VERSION,
         }
         common = set.intersection(*(set(facts["streams"]) for facts in splits))
-        self.tree.write_if_changed(features_path, features_json(common))
+        own = [facts.get("features", {}).items() for facts in splits]
+        more = {name: kind for name, kind in own[0] if all((name, kind) in one for one in own)}
+        self.tree.write_if_changed(features_path, features_json(common, more))
         self.tree.write_if_changed(info_path, _json(info))
 
     def is_shard_file(self, part: Part, path: str) -> bool:

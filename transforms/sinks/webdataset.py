@@ -1,5 +1,6 @@
 """WebDataset: tar shards of ``<key>.<stream>.wav`` and ``<key>.json``, with wids and DALI indices.
 
+Attached files stand between these two, as ``<key>.<extension>`` or ``<key>.<number>.<extension>``.
 The archives are plain USTAR with fixed times and owners, so equal items make equal bytes, and no
 reader meets an extended header. Formats: POSIX.1-1988 (ustar), wids-shard-index-v1, DALI index v1.2.
 """
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 from transforms.audio import wav_header
 from transforms.ledger import ShardLedger, WrittenFile, crc32c
-from transforms.plan import Mixture, Part, Shard, Variant
+from transforms.plan import Part, Shard, Variant
 from transforms.rendering import RenderedMixture, RenderedVariant
 from transforms.sinks.base import PartWriter, ShardWriter, Sink
 from transforms.sinks.description import (
@@ -60,14 +61,19 @@ class _Tar:
         self._file = file
         self._lines: list[str] = []
 
-    def add(self, part: Part, mixture: Mixture, rendered: RenderedVariant) -> None:
-        key = item_key(mixture.id)
+    def add(self, part: Part, item: RenderedMixture, rendered: RenderedVariant) -> None:
+        key = item_key(item.mixture.id)
         header = wav_header(rendered.samples, rendered.variant.rate_hz)
         members = [
             self._member(key, f"{stream}.wav", header, sample_bytes(pcm))
             for stream, pcm in rendered.pcm.items()
         ]
-        members.append(self._member(key, "json", describe_json(part, mixture, rendered)))
+        for one in item.attachments:
+            endings = one.type.endings(len(one.pieces))
+            members += [
+                self._member(key, ending, piece) for ending, piece in zip(endings, one.pieces, strict=True)
+            ]
+        members.append(self._member(key, "json", describe_json(part, item.mixture, rendered)))
         self._lines.append(" ".join(members))
 
     def _member(self, key: str, extension: str, *pieces: Piece) -> str:
@@ -99,7 +105,7 @@ class _TarShardWriter(ShardWriter):
         for rendered in item.variants:
             if rendered.variant not in self._tars:
                 self._tars[rendered.variant] = _Tar(self._files.of(rendered.variant))
-            self._tars[rendered.variant].add(self._part, item.mixture, rendered)
+            self._tars[rendered.variant].add(self._part, item, rendered)
 
     def finish(self) -> None:
         """Ends the archives, while they are open."""

@@ -321,7 +321,7 @@ def test_description_of_a_data_set(
             }
         ],
     }
-    assert tree.read(f"{NARROW}/features.json") == features_json(items[0].variants[0].pcm.keys())
+    assert tree.read(f"{NARROW}/features.json") == features_json(items[0].variants[0].pcm.keys(), {})
     assert [name.rsplit("-", 3)[-3] for name in shards] == ["00000", "00002"]
 
 
@@ -455,7 +455,7 @@ def test_a_shard_of_mixed_streams_declares_those_that_all_have(
     corpus = corpus_of(TFRecordSink, tree)
     corpus.write_part(part, [[make_item("a", streams=("s1", "s2"))], [make_item("b", streams=("s2", "s3"))]])
     corpus.sink.close_corpus([part])
-    assert tree.read(f"{NARROW}/features.json") == features_json(["s2"])
+    assert tree.read(f"{NARROW}/features.json") == features_json(["s2"], {})
 
 
 def test_an_error_inside_a_shard_leaves_no_file(
