@@ -12,10 +12,10 @@ import numpy as np
 from pipelines.checks import Checker
 from transforms import storage
 from transforms.corpora import librimix, wsj0mix
+from transforms.demands import PlanDemands
 from transforms.errors import UsageError
 from transforms.listing import limited
-from transforms.placing import placing_problems
-from transforms.plan import Mixture, Part, Settings, StoredPlan, mixture_problems
+from transforms.plan import Mixture, Part, Settings, StoredPlan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
 
@@ -41,44 +41,12 @@ class PlanInput:
     settings: Settings = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PlanDemands:
-    """What the mixtures of a stored plan must keep to.
-
-    Attributes:
-        recipe: the recipe that they must be of.
-        types: mixture types asked for, which decide about the sources that are needed.
-        roots: names of the roots that they may refer to.
-        given: those that the command line names.
-    """
-
-    recipe: Recipe
-    types: tuple[str, ...]
-    roots: tuple[str, ...]
-    given: frozenset[str]
-
-    @classmethod
-    def of(cls, arguments: argparse.Namespace, recipe: Recipe, roots: Sequence[str]) -> "PlanDemands":
-        """Reads a command line; recipes without ``--root`` have flags of their own for their roots."""
-        words = getattr(arguments, "root", None)
-        given = roots if words is None else [word.partition("=")[0] for word in words]
-        types = tuple(name for name in arguments.types if name in recipe.types)
-        return cls(recipe, types, tuple(roots), frozenset(given))
-
-    def problems(self, mixture: Mixture) -> list[str]:
-        """Lists everything that forbids rendering a mixture, wherever its sources are."""
-        problems = mixture_problems(mixture, self.roots)
-        problems += self.recipe.rule_problems(mixture)
-        if self.recipe.rules.scaling == "placed":
-            problems += placing_problems(mixture)
-        return problems
-
-    def missing_roots(self, mixture: Mixture) -> set[str]:
-        """Returns the names of roots that a mixture needs and that are not given."""
-        needed = self.recipe.needed_roles([source.role for source in mixture.sources], self.types)
-        sources = [source for source in mixture.sources if source.role in needed]
-        rooms = {"rir" for source in sources if source.rir}
-        return ({source.root for source in sources} | rooms) - self.given
+def demands_of(arguments: argparse.Namespace, recipe: Recipe, roots: Sequence[str]) -> PlanDemands:
+    """Reads a command line; recipes without ``--root`` have flags of their own for their roots."""
+    words = getattr(arguments, "root", None)
+    given = roots if words is None else [word.partition("=")[0] for word in words]
+    types = tuple(name for name in arguments.types if name in recipe.types)
+    return PlanDemands(recipe, types, tuple(roots), frozenset(given))
 
 
 def given_plan(part: Part, mixtures: Sequence[Mixture], rejects: tuple[Reject, ...] = ()) -> PlanInput:
@@ -100,7 +68,7 @@ def read_plans(checker: Checker, recipe_name: str, roots: Sequence[str]) -> list
         return []
     stored = [url for url in urls if url.endswith(_PARQUET)]
     rest = [url for url in urls if not url.endswith(_PARQUET)]
-    demands = PlanDemands.of(checker.arguments, recipe_named(recipe_name), roots)
+    demands = demands_of(checker.arguments, recipe_named(recipe_name), roots)
     inputs = [
         one
         for url in stored

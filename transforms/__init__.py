@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transforms.sharding import RenderJob, ShardResult, store_plan
     from transforms.steps import FinishParts, RenderShards, VerifyShards
     from transforms.storage import OutputTree
+    from transforms.virtual import VirtualCorpus
 
 _MODULES = {
     # Beam transforms
@@ -54,6 +55,7 @@ _MODULES = {
     "RenderedMixture": "transforms.rendering",
     "Source": "transforms.plan",
     "StoredPlan": "transforms.plan",
+    "VirtualCorpus": "transforms.virtual",
     "plan_subsets": "transforms.planning.librimix",
     "render_mixture": "transforms.rendering",
     "store_plan": "transforms.sharding",
@@ -87,6 +89,7 @@ __all__ = [
     "StoredPlan",
     "Utterance",
     "VerifyShards",
+    "VirtualCorpus",
     "WriteListings",
     "WritePlans",
     "plan_subsets",

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.checks import Checker
-from pipelines.plan_inputs import PlanDemands, PlanInput, checked, given_plan, read_plans
+from pipelines.plan_inputs import PlanInput, checked, demands_of, given_plan, read_plans
 from tests import trees
+from transforms.demands import PlanDemands
 from transforms.errors import UsageError
 from transforms.plan import Mixture, Source, StoredPlan, write_plan
 from transforms.recipes import recipe_named
@@ -238,7 +239,7 @@ def test_all_problems_are_named_together(corpora: Mapping[str, trees.Corpus], tm
 
 def demands(recipe: str, **changes: Any) -> PlanDemands:
     """Returns what is demanded where everything is given."""
-    return PlanDemands.of(
+    return demands_of(
         arguments(recipe, Path("x"), **changes), recipe_named(recipe), recipe_named(recipe).roots
     )
 
