@@ -13,6 +13,7 @@ from pipelines import output, prune
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
 from pipelines.plan_inputs import PlanInput, read_plans
+from pipelines.recording import RunNotes, recorded_run
 from pipelines.runner import Progress, Running, run_pipeline
 from transforms import storage
 from transforms.corpora import wsj0mix
@@ -173,23 +174,38 @@ def render(request: RenderRequest) -> int:
     Returns:
         The exit status. Raises MixtapeError when the run breaks off.
     """
+    output.check_writable(request.job.tree)
+    with recorded_run(request.job.tree, request.command) as notes:
+        notes.status = render_held(request, notes)
+    return notes.status
+
+
+def render_held(request: RenderRequest, notes: RunNotes) -> int:
+    """Renders into an output that this run holds already.
+
+    Args:
+        request: what to render.
+        notes: told what came of it, for the history of the output.
+
+    Returns:
+        The exit status. Raises MixtapeError when the run breaks off.
+    """
     started = time.time()
     tree = request.job.tree
-    output.check_writable(tree)
-    with storage.only_run(tree):
-        roots = read_run(tree).get("roots", {})
-        plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
-        work = _run_shards(request, plans)
-        for plan in plans:
-            prune.remove_extra_shards(request.job, plan)
-        summaries = [_finished(request.job, plan) for plan in plans]
-        if request.prune:
-            prune.prune(request.job, summaries)
-        output.close(request.job, roots, started=started, command=request.command)
-    if not request.running.quiet:
-        output.print_summary(request.job, summaries, work=work, seconds=time.time() - started)
-    rejected = sum(len(summary.rejects) for summary in summaries)
+    roots = read_run(tree).get("roots", {})
+    plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
+    notes.shards_made = _run_shards(request, plans)
+    for plan in plans:
+        prune.remove_extra_shards(request.job, plan)
+    notes.summaries = summaries = [_finished(request.job, plan) for plan in plans]
+    if request.prune:
+        prune.prune(request.job, summaries)
+    output.close(request.job, roots, started=started, command=request.command)
     quiet = request.running.quiet
+    if not quiet:
+        seconds = time.time() - started
+        output.print_summary(request.job, summaries, work=notes.shards_made, seconds=seconds)
+    rejected = sum(len(summary.rejects) for summary in summaries)
     return output.conclude(tree, request.limit, rejected=rejected, planned=request.planned, quiet=quiet)
 
 

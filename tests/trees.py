@@ -24,7 +24,8 @@ from transforms.storage import OutputTree
 REPOSITORY = Path(__file__).resolve().parents[1]
 PART = Part("librimix", "Libri2Mix", "train-100")
 ALL_FORMATS = ("wav", "webdataset", "tfrecord")
-UNEQUAL = ("_mixtape/run.json", "_mixtape/report.html", "_mixtape/stamps/")
+HISTORY = "_mixtape/history.jsonl"
+UNEQUAL = ("_mixtape/run.json", "_mixtape/report.html", "_mixtape/stamps/", HISTORY)
 SMALL = RenderOptions(
     rates_hz=(8000,),
     modes=("min", "max"),
@@ -373,8 +374,11 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def identities(root: Path) -> dict[str, tuple[int, int]]:
-    """Returns inode and modification time in ns of every file: both change when one is written."""
-    found = {name: os.stat(root / name) for name in files(root)}
+    """Returns inode and modification time in ns of every file: both change when one is written.
+
+    The history, which every run adds to, is left out.
+    """
+    found = {name: os.stat(root / name) for name in files(root) if name != HISTORY}
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
 
 
