@@ -61,7 +61,9 @@ setup(
     package_data={"transforms": ["*.html.j2", "**/*.html.j2"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["mixtape = pipelines.cli:main"]},
+    entry_points={
+        "console_scripts": ["mixtape = pipelines.cli:main", "mixtape-worker = pipelines.worker:main"],
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
