@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pipelines.runner import Running, check_flags
 from transforms import storage
-from transforms.errors import StorageError, UsageError
+from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.rejects import RejectLimit
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Checker:
             return read()
         except UsageError as error:
             self.problems += error.problems
-        except StorageError as error:
+        except (StorageError, StoreUnavailableError) as error:
             self.problems.append(str(error))
         return fallback
 

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.plan_inputs import PlanInput
 from pipelines.runner import counted, duration
 from transforms import report, storage
-from transforms.errors import StorageError, UsageError
+from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
 from transforms.plan import StoredPlan
 from transforms.record import read_run
@@ -34,7 +34,7 @@ def check_writable(tree: OutputTree) -> None:
     """Raises UsageError unless files can be made in the output."""
     try:
         tree.check_writable()
-    except StorageError as error:
+    except (StorageError, StoreUnavailableError) as error:
         raise UsageError(f"--out {tree.root}: cannot be written to: {error.problem}") from error
 
 

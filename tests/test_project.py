@@ -179,7 +179,7 @@ def test_imports_point_one_way(repository: Path) -> None:
 
 def test_only_storage_and_its_tests_know_fsspec(repository: Path) -> None:
     users = [path for path, tree in sources(repository, "transforms") if "fsspec" in imported(ast.walk(tree))]
-    assert users == [Path("transforms/storage.py")]
+    assert users == [Path("transforms/storage/clients.py")]
 
 
 def test_the_command_tells_its_version(repository: Path) -> None:

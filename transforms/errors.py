@@ -38,6 +38,26 @@ class StorageError(MixtapeError):
         return type(self), (self.url, self.problem)
 
 
+class StoreUnavailableError(MixtapeError):
+    """A store denies access, or does not answer for longer than is worth waiting.
+
+    This says nothing of the file that was asked for, so nothing may be concluded from it: the run breaks
+    off, and the same command goes on when the store is back.
+
+    Attributes:
+        url: what was asked for.
+        problem: what happened and what to do about it.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        self.problem = problem
+        super().__init__(f"{url}: {problem}")
+
+    def __reduce__(self) -> tuple[type["StoreUnavailableError"], tuple[str, str]]:
+        return type(self), (self.url, self.problem)
+
+
 class SourceError(MixtapeError):
     """One source cannot serve; the items that need it are rejected and the run goes on.
 

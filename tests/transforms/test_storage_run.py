@@ -84,16 +84,17 @@ def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(
                 lock.write_text("4711")
         flock(descriptor, operation)
 
-    monkeypatch.setattr("transforms.storage.fcntl.flock", late)
+    monkeypatch.setattr("transforms.storage.locks.fcntl.flock", late)
     with storage.only_run(OutputTree(str(tmp_path))):
         assert lock.read_text() == str(os.getpid())
     assert replacements == []
     assert not lock.exists()
 
 
-def test_other_stores_are_not_held(tmp_path: Path) -> None:
+def test_an_output_in_another_store_is_held_too(tmp_path: Path) -> None:
     tree = OutputTree(f"memory:/{tmp_path}")
-    with storage.only_run(tree), storage.only_run(tree):
+    wanted = rf"another run \(process {os.getpid()} on .*\) is writing here; wait for it or end it"
+    with storage.only_run(tree), pytest.raises(UsageError, match=wanted), storage.only_run(tree):
         pass
     assert not tree.exists("")
 
