@@ -3,7 +3,6 @@
 import argparse
 import functools
 import itertools
-import posixpath
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,11 @@ from pipelines.runner import counted, run_pipeline
 from transforms import ledger as ledgers
 from transforms import storage
 from transforms.errors import UsageError
-from transforms.finishing import PartSummary, stored_summaries
+from transforms.finishing import stored_summaries
 from transforms.plan import Shard
 from transforms.recipes import recipe_named
-from transforms.record import part_job, recorded_job
-from transforms.sharding import RenderJob, plan_path
+from transforms.record import check_finished, part_job, recorded_job
+from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
 from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
 
@@ -78,7 +77,7 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
     checks: list[Checks] = []
     missing, roots = set(ids or ()), set[str]()
     summaries = stored_summaries(job.tree)
-    _check_finished(job.tree, summaries)
+    check_finished(job.tree, summaries)
     for summary in summaries:
         plan = job.stored_plan(summary.part.name)
         written: list[tuple[Shard, str]] = []
@@ -105,15 +104,6 @@ def _chosen(
         wanted = set(ids)
         return [(shard, item_id) for shard, item_id in written if item_id in wanted]
     return written[:: max(1, len(written) // sample)][:sample] if sample else written
-
-
-def _check_finished(tree: OutputTree, summaries: Sequence[PartSummary]) -> None:
-    """Raises UsageError where a part of the output is planned and not all there."""
-    finished = {plan_path(summary.part.name) for summary in summaries}
-    folder = posixpath.dirname(plan_path(""))
-    if unfinished := [name for name in tree.names(folder) if f"{folder}/{name}" not in finished]:
-        names = ", ".join(name.removesuffix(".parquet") for name in unfinished)
-        raise UsageError(f"{tree.root}: a run broke off before {names} was complete; run its command again")
 
 
 def _check_roots(job: RenderJob, needed: Set[str]) -> None:

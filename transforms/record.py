@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transforms.errors import StorageError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary
 from transforms.plan import RenderOptions, StoredPlan
-from transforms.sharding import RenderJob
+from transforms.sharding import RenderJob, plan_path
 from transforms.storage import OutputTree
 
 
@@ -50,3 +51,12 @@ def part_job(job: RenderJob, summary: PartSummary, plan: StoredPlan) -> RenderJo
         plan: the part's stored plan.
     """
     return dataclasses.replace(job, recipe=plan.part.recipe, options=summary.options, settings=plan.settings)
+
+
+def check_finished(tree: OutputTree, summaries: Sequence[PartSummary]) -> None:
+    """Raises UsageError where a part of the output is planned and not all there."""
+    finished = {plan_path(summary.part.name) for summary in summaries}
+    folder = posixpath.dirname(plan_path(""))
+    if unfinished := [name for name in tree.names(folder) if f"{folder}/{name}" not in finished]:
+        names = ", ".join(name.removesuffix(".parquet") for name in unfinished)
+        raise UsageError(f"{tree.root}: a run broke off before {names} was complete; run its command again")
