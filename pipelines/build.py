@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import corpora, metadata, plan, render
+from pipelines import corpora, metadata, output, plan, render
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
 from pipelines.plan_inputs import given_plan
+from pipelines.recording import recorded_run
 from pipelines.render import RenderRequest
 from transforms import storage
 from transforms.corpora import librimix
@@ -44,63 +45,79 @@ _LISTINGS = (
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    _check_corpora(checker)
+    corpora_options = _check_corpora(checker)
     plan.read_choices(checker)
     options = render.render_options(checker, LIBRIMIX)
     roots = render.librimix_roots(checker, LIBRIMIX, options)
     rendering = render.make_request(checker, LIBRIMIX, (), options=options, roots=roots, passed_on=passed_on)
     if arguments.dry_run:
-        _estimate(arguments, rendering, passed_on)
+        _estimate(arguments, rendering, corpora_options, passed_on)
         return 0
-    folders, listing_status = _list_corpora(arguments, rendering, arguments.out)
-    planning = _planning(arguments, folders, passed_on)
-    subsets = planning.subsets()
-    plan_status = plan.write_plans(planning, subsets)
-    urls = [
-        storage.join(planning.out, librimix.plan_path(subset.listing_name, planning.choices.speakers))
-        for subset in subsets
-        if subset.mixtures
-    ]
-    plans = [given_plan(*librimix.read_plan(url)) for url in urls]
-    return max(listing_status, plan_status, render.render(dataclasses.replace(rendering, plans=plans)))
+    tree = rendering.job.tree
+    output.check_writable(tree)
+    with recorded_run(tree, arguments.command_line) as notes:
+        folders, listing_status = _list_corpora(arguments, rendering, corpora_options)
+        planning = _planning(arguments, folders, passed_on)
+        subsets = planning.subsets()
+        plan_status = plan.write_plans(planning, subsets)
+        urls = [
+            storage.join(planning.out, librimix.plan_path(subset.listing_name, planning.choices.speakers))
+            for subset in subsets
+            if subset.mixtures
+        ]
+        plans = [given_plan(*librimix.read_plan(url)) for url in urls]
+        rendering = dataclasses.replace(rendering, plans=plans)
+        notes.status = max(listing_status, plan_status, render.render_held(rendering, notes))
+    return notes.status
 
 
-def _check_corpora(checker: Checker) -> None:
-    """Notes what is wrong with the corpora, and with the folders of listings that are given."""
+def _check_corpora(checker: Checker) -> dict[str, metadata.MetadataOptions]:
+    """Notes what is wrong with the corpora, and with the folders of listings that are given.
+
+    Returns:
+        How each corpus is listed for which no listings are given, by the name of their argument.
+    """
+    found = {}
+    out = checker.arguments.out or ""
     for listings in _LISTINGS:
         corpus = checker.folder(listings.kind)
         if getattr(checker.arguments, listings.argument):
             checker.folder(listings.argument)
         elif corpus and checker.attempt(functools.partial(storage.is_folder, corpus), False):
-            checker.problems += metadata.MetadataOptions(listings.kind, corpus, "", force=True).check()
+            options = metadata.MetadataOptions(
+                kind=listings.kind,
+                corpus=corpus,
+                out=storage.join(out, listings.folder),
+                force=checker.arguments.force,
+                adopt=False,
+            )
+            checker.problems += options.check()
+            found[listings.argument] = options
+    return found
 
 
 def _list_corpora(
-    arguments: argparse.Namespace, rendering: RenderRequest, out: str
+    arguments: argparse.Namespace, rendering: RenderRequest, made: Mapping[str, metadata.MetadataOptions]
 ) -> tuple[dict[str, str], int]:
     """Lists the corpora for which no listings are given.
 
     Args:
         arguments: the command line.
         rendering: limit of rejects, and how to run.
-        out: root of the folders that listings are written to.
+        made: how each of them is listed, and where to.
 
     Returns:
         The folders of all listings by name of their argument, and the exit status.
     """
-    folders: dict[str, str] = {}
+    folders = {listings.argument: getattr(arguments, listings.argument) for listings in _LISTINGS}
     statuses = [0]
-    for listings in _LISTINGS:
-        given = getattr(arguments, listings.argument)
-        folder = folders[listings.argument] = given or storage.join(out, listings.folder)
-        if not given:
-            rendering.running.say(f"listing {listings.kind}")
-            corpus = getattr(arguments, listings.kind)
-            options = metadata.MetadataOptions(listings.kind, corpus, folder, force=True)
-            status = corpora.go_through(
-                options, metadata.build, limit=rendering.limit, running=rendering.running
-            )
-            statuses.append(status)
+    for argument, options in made.items():
+        rendering.running.say(f"listing {options.kind}")
+        folders[argument] = options.out
+        status = corpora.go_through(
+            options, corpora.METADATA, limit=rendering.limit, running=rendering.running
+        )
+        statuses.append(status)
     return folders, max(statuses)
 
 
@@ -113,11 +130,20 @@ def _planning(
     return plan.make_request(Checker(asked), passed_on)
 
 
-def _estimate(arguments: argparse.Namespace, rendering: RenderRequest, passed_on: Sequence[str]) -> None:
+def _estimate(
+    arguments: argparse.Namespace,
+    rendering: RenderRequest,
+    made: Mapping[str, metadata.MetadataOptions],
+    passed_on: Sequence[str],
+) -> None:
     """Lists into a folder that goes again, plans without gains, and estimates the rendering."""
     quiet = dataclasses.replace(rendering.running, quiet=True)
     with tempfile.TemporaryDirectory(prefix="mixtape-") as scratch:
-        folders, status = _list_corpora(arguments, dataclasses.replace(rendering, running=quiet), scratch)
+        elsewhere = {
+            argument: dataclasses.replace(options, out=storage.join(scratch, argument))
+            for argument, options in made.items()
+        }
+        folders, status = _list_corpora(arguments, dataclasses.replace(rendering, running=quiet), elsewhere)
         planning = _planning(arguments, folders, passed_on)
         subsets = planning.subsets()
     if status:

@@ -4,6 +4,7 @@ import argparse
 import functools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines import activity, augment, metadata
@@ -32,18 +33,18 @@ class JobOptions(Protocol):
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs any of the commands. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
-    make, build = _JOBS[arguments.command]
+    job = _JOBS[arguments.command]
     given = [checker.needed(name) for name in ("corpus", "out") if name in arguments]
     limit = checker.reject_limit()
     running = checker.running(passed_on)
     if all(given):
-        options = make(checker)
+        options = job.make(checker)
         checker.problems += options.check()
     checker.raise_problems()
     if arguments.dry_run:
         print("\n".join([*options.outlook(), "dry run: nothing was written"]))
         return 0
-    return go_through(options, build, limit=limit, running=running)
+    return go_through(options, job, limit=limit, running=running)
 
 
 def metadata_options(checker: Checker) -> metadata.MetadataOptions:
@@ -77,25 +78,58 @@ def activity_options(checker: Checker) -> activity.ActivityOptions:
     return activity.ActivityOptions(arguments.corpus, arguments.out, arguments.measure)
 
 
-_JOBS: Mapping[str, tuple[Callable[[Checker], JobOptions], Callable[[Any, Any], None]]] = {
-    "metadata": (metadata_options, metadata.build),
-    "augment": (augment_options, augment.build),
-    "activity": (activity_options, activity.build),
+@dataclass(frozen=True)
+class CorpusJob:
+    """A job that goes through a whole corpus once.
+
+    Attributes:
+        make: reads its options from a command line.
+        build: adds its steps to a pipeline, given the options.
+        settled: how it is told that nothing changed since the last run; None: it looks for itself.
+    """
+
+    make: Callable[[Checker], JobOptions]
+    build: Callable[[Any, Any], None]
+    settled: "Settled | None" = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How a job remembers what it was made from.
+
+    Attributes:
+        stands: tells of options whether all of it is there and no pipeline is needed.
+        settle: is called with the options when the pipeline has ended well.
+        counts: returns how many items all runs together have written and rejected.
+    """
+
+    stands: Callable[[Any], bool]
+    settle: Callable[[Any], None]
+    counts: Callable[[Any, OutputTree], tuple[int, int]]
+
+
+METADATA = CorpusJob(
+    metadata_options,
+    metadata.build,
+    Settled(
+        stands=lambda options: not options.work.folders,
+        settle=metadata.MetadataOptions.settle,
+        counts=lambda options, tree: options.work.counts(tree),
+    ),
+)
+_JOBS: Mapping[str, CorpusJob] = {
+    "metadata": METADATA,
+    "augment": CorpusJob(augment_options, augment.build),
+    "activity": CorpusJob(activity_options, activity.build),
 }
 
 
-def go_through(
-    options: JobOptions,
-    build: Callable[[Any, Any], None],
-    *,
-    limit: RejectLimit,
-    running: Running,
-) -> int:
+def go_through(options: JobOptions, job: CorpusJob, *, limit: RejectLimit, running: Running) -> int:
     """Runs a checked job over a corpus and says what came of it.
 
     Args:
         options: already checked.
-        build: adds the job's steps to a pipeline, given the options.
+        job: the job.
         limit: rejects that a good run may have.
         running: on which runner, with how many workers.
 
@@ -109,11 +143,15 @@ def go_through(
     tree = OutputTree(options.folder)
     check_writable(tree)
     with storage.only_run(tree):
-        counters = run_pipeline(functools.partial(_build, build=build, options=options), running)
+        build = functools.partial(_build, build=job.build, options=options)
+        stands = job.settled is not None and job.settled.stands(options)
+        counters = {} if stands else run_pipeline(build, running)
+        written, rejected = counters.get("written", 0), counters.get("rejected", 0)
+        if job.settled is not None:
+            job.settled.settle(options)
+            written, rejected = job.settled.counts(options, tree)
     running.say(_summary(counters, tree, seconds=time.monotonic() - started))
-    rejected = counters.get("rejected", 0)
-    planned = rejected + counters.get("written", 0)
-    return conclude(tree, limit, rejected=rejected, planned=planned, quiet=running.quiet)
+    return conclude(tree, limit, rejected=rejected, planned=rejected + written, quiet=running.quiet)
 
 
 def _build(pipeline: Any, *, build: Callable[[Any, Any], None], options: JobOptions) -> None:

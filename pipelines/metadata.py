@@ -1,8 +1,12 @@
 """The metadata job: from a corpus on disk to its listings."""
 
+import csv
+import dataclasses
+import functools
+import io
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -13,18 +17,24 @@ from transforms.corpora import Layout, audio_folder
 from transforms.corpora.librispeech import LibriSpeech
 from transforms.corpora.wham import Wham
 from transforms.errors import MixtapeError, UsageError
-from transforms.listing import limited
-from transforms.metadata import (
-    FinishRun,
-    ListFiles,
-    MakeRows,
-    ReadHeaders,
-    ReadManifest,
-    WriteListings,
-    list_files,
+from transforms.listed import (
+    ListedFolder,
+    entries_below,
+    entry_of,
+    layout_digest,
+    listing_content,
+    read_record,
+    record_path,
+    write_record,
 )
+from transforms.listing import limited, read_table
+from transforms.metadata import FinishRun, ListChanges, MakeRows, ReadHeaders, WriteListings
+from transforms.rejects import REJECTS_PATH
+from transforms.storage import FileEntry
 
 CorpusKind = Literal["librispeech", "wham", "audio"]
+
+KEPT = "listings of ours, of folders that are unchanged, and listings of others; --force makes all anew"
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,18 @@ class MetadataWork:
         layout: the corpus's layout.
         root: URL of the corpus; of a manifest, its folder.
         folders: the folders whose listings are to be made.
+        standing: the folders whose listings stand.
+        gone: file names of listings of ours whose folders are there no more.
+        entries: the files of each folder that was looked at.
         manifest: URL of the manifest, if there is one.
     """
 
     layout: Layout[Any]
     root: str
     folders: tuple[str, ...]
+    standing: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    entries: Mapping[str, tuple[FileEntry, ...]] = field(default_factory=dict)
     manifest: str | None = None
 
     @property
@@ -51,14 +67,23 @@ class MetadataWork:
     @property
     def source_starts(self) -> tuple[str, ...]:
         """Beginnings of the names (``root:path``) of the sources that the run looks at."""
-        return tuple(f"{self.layout.name}:{folder and folder + '/'}" for folder in self.folders)
+        return self._starts(self.folders)
+
+    def _starts(self, folders: Iterable[str]) -> tuple[str, ...]:
+        return tuple(f"{self.layout.name}:{folder and folder + '/'}" for folder in folders)
 
     def paths(self) -> list[str]:
-        """Lists the files, relative to the root. Raises StorageError or UsageError."""
-        if self.manifest is not None:
-            return audio_folder.read_manifest(self.manifest)
-        found = (list_files(self.root, folder, self.layout.suffixes) for folder in self.folders)
-        return [path for paths in found for path in paths]
+        """Names the files of the folders whose listings are to be made, relative to the root."""
+        return [entry.path for folder in self.folders for entry in self.entries[folder]]
+
+    def counts(self, tree: storage.OutputTree) -> tuple[int, int]:
+        """Counts the rows and the rejects of all listings asked for, made now or before."""
+        folders = [*self.folders, *self.standing]
+        names = (self.layout.listings[folder] for folder in folders)
+        rows = sum(len(read_table(tree.url(name))[1]) for name in names if tree.exists(name))
+        stored = tree.read(REJECTS_PATH).decode() if tree.exists(REJECTS_PATH) else ""
+        sources = (fields["source"] for fields in csv.DictReader(io.StringIO(stored, newline="")))
+        return rows, sum(source.startswith(self._starts(folders)) for source in sources)
 
 
 @dataclass(frozen=True)
@@ -72,7 +97,8 @@ class MetadataOptions:
         subsets: of LibriSpeech, the subsets to list; all that are there if empty.
         speaker_pattern: of ``audio``, a regular expression with a group ``speaker``, searched in
             each path; empty: no speakers.
-        force: make listings again that are there already.
+        force: make all listings anew, and read all headers for it.
+        adopt: keep listings that are there and of which nobody knows what they were made from.
     """
 
     kind: CorpusKind
@@ -81,6 +107,7 @@ class MetadataOptions:
     subsets: tuple[str, ...] = ()
     speaker_pattern: str = ""
     force: bool = False
+    adopt: bool = True
 
     @property
     def folder(self) -> str:
@@ -90,14 +117,14 @@ class MetadataOptions:
     def check(self) -> list[str]:
         """Lists every problem that can be found before any header is read; writes nothing.
 
-        The corpus is listed once for that, by the machine that this is called on.
+        The corpus is listed for that, by the machine that this is called on.
         """
         problems = self._misfits()
         if problems:
             return problems
         try:
-            work = self.resolve()
-            paths = work.paths() if work.folders else []
+            work = self.work
+            paths = work.paths()
         except UsageError as error:
             return list(error.problems)
         except MixtapeError as error:
@@ -110,17 +137,14 @@ class MetadataOptions:
         Raises:
             StorageError: the corpus cannot be listed any more.
         """
-        work = self.resolve()
-        files = Counter(map(work.layout.listing_of, work.paths() if work.folders else ()))
+        files = Counter(map(self.work.layout.listing_of, self.work.paths()))
         out = storage.OutputTree(self.out)
-        lines = [f"{out.url(name)}: from {counted(files[name], 'file')}" for name in work.listings]
-        return lines or [
-            f"nothing to do: all listings are in {out.root} already, and are left as they are "
-            "(--force makes them anew, from the files that are there now)"
-        ]
+        lines = [f"{out.url(name)}: from {counted(files[name], 'file')}" for name in self.work.listings]
+        return lines or [f"nothing to do: all listings are in {out.root} already ({KEPT})"]
 
-    def resolve(self) -> MetadataWork:
-        """Returns what there is to do: listings that are there already are kept, unless forced.
+    @functools.cached_property
+    def work(self) -> MetadataWork:
+        """What there is to do, found by listing the corpus once: listings that stand are kept.
 
         Raises:
             StorageError: the corpus or the output cannot be looked at.
@@ -129,13 +153,46 @@ class MetadataOptions:
         manifest = self._manifest()
         root = self.corpus if manifest is None else audio_folder.manifest_root(manifest)
         layout = self._layout()
-        out = storage.OutputTree(self.out)
-        wanted = (
-            folder
-            for folder in self._folders(layout)
-            if self.force or not out.exists(layout.listings[folder])
-        )
-        return MetadataWork(layout, root, tuple(wanted), manifest)
+        present = layout.folders(self.corpus)
+        folders = self._folders(present)
+        given = None if manifest is None else audio_folder.read_manifest(manifest)
+        work = MetadataWork(layout, root, folders, gone=self._gone(layout, present), manifest=manifest)
+        entries = {
+            folder: _entries(work, folder, given) for folder in folders if self._looks_at(layout, folder)
+        }
+        standing = tuple(folder for folder in folders if self._stands(layout, folder, entries))
+        wanted = tuple(folder for folder in folders if folder not in standing)
+        return dataclasses.replace(work, folders=wanted, standing=standing, entries=entries)
+
+    def _looks_at(self, layout: Layout[Any], folder: str) -> bool:
+        """Tells whether a folder must be listed to know if its listing stands."""
+        tree, name = storage.OutputTree(self.out), layout.listings[folder]
+        ours = read_record(tree, name) is not None
+        return self.force or ours or not (self.adopt and tree.exists(name))
+
+    def _stands(self, layout: Layout[Any], folder: str, entries: Mapping[str, tuple[FileEntry, ...]]) -> bool:
+        """Tells whether a listing is kept: somebody else's, or ours and the folder is unchanged."""
+        if folder not in entries:
+            return True
+        record = None if self.force else read_record(storage.OutputTree(self.out), layout.listings[folder])
+        return record is not None and record.holds(layout_digest(layout), entries[folder])
+
+    def _gone(self, layout: Layout[Any], present: Sequence[str]) -> tuple[str, ...]:
+        """Names the listings that we made of folders that the corpus has no more."""
+        tree = storage.OutputTree(self.out)
+        absent = (name for folder, name in layout.listings.items() if folder not in present)
+        return () if self.subsets else tuple(name for name in absent if read_record(tree, name))
+
+    def settle(self) -> None:
+        """Records what the listings of a finished run were made from. Raises StorageError."""
+        tree = storage.OutputTree(self.out)
+        for folder, name in zip(self.work.folders, self.work.listings, strict=True):
+            stamps = {entry.path: entry.stamp for entry in self.work.entries[folder]}
+            content = listing_content(tree, name)
+            write_record(tree, name, ListedFolder(layout_digest(self.work.layout), content, stamps))
+        for name in self.work.gone:
+            tree.remove(name)
+            tree.remove(record_path(name))
 
     def _misfits(self) -> list[str]:
         """Lists options that are malformed or mean nothing for this kind of corpus."""
@@ -171,11 +228,17 @@ class MetadataOptions:
             case "audio":
                 return audio_folder.AudioFolder(self.speaker_pattern)
 
-    def _folders(self, layout: Layout[Any]) -> tuple[str, ...]:
-        found = layout.folders(self.corpus)
+    def _folders(self, found: Sequence[str]) -> tuple[str, ...]:
         if missing := [subset for subset in self.subsets if subset not in found]:
             raise UsageError(f"{self.corpus}: has no {' '.join(missing)}; its subsets are {' '.join(found)}")
         return tuple(folder for folder in found if not self.subsets or folder in self.subsets)
+
+
+def _entries(work: MetadataWork, folder: str, given: Sequence[str] | None) -> tuple[FileEntry, ...]:
+    """Lists the files of a folder, or asks for those that a manifest names."""
+    if given is None:
+        return tuple(entries_below(work.root, folder, work.layout.suffixes))
+    return tuple(entry_of(work.root, path) for path in given)
 
 
 def _missing_files(work: MetadataWork, paths: Sequence[str]) -> list[str]:
@@ -204,20 +267,20 @@ def build(pipeline: beam.Pipeline, options: MetadataOptions) -> None:
         pipeline: gets the steps.
         options: already checked.
     """
-    work = options.resolve()
+    work = options.work
     if not work.folders:
         return
-    if work.manifest is None:
-        listing = ListFiles(work.root, work.layout.suffixes, work.folders)
-        paths = pipeline | "ListFiles" >> listing
-    else:
-        paths = pipeline | "ListFiles" >> ReadManifest(work.manifest)
-    # path
-    read = paths | "ReadHeaders" >> ReadHeaders(work.root, work.layout.name, work.layout.rate_hz)
+    listed = pipeline | "ListChanges" >> ListChanges(
+        work.root, options.out, work.layout, work.folders, work.manifest, options.force
+    )
+    # paths: path, rows: (file name, row)
+    read = listed.paths | "ReadHeaders" >> ReadHeaders(work.root, work.layout.name, work.layout.rate_hz)
     # headers: Header, rejects: Reject
     made = read.headers | "MakeRows" >> MakeRows(work.layout)
     # rows: (file name, row), rejects: Reject
-    written = made.rows | "WriteListings" >> WriteListings(options.out, work.layout, work.listings)
+    rows = (made.rows, listed.rows) | "JoinRows" >> beam.Flatten()
+    # (file name, row)
+    written = rows | "WriteListings" >> WriteListings(options.out, work.layout, work.listings)
     # file name
     rejects = (read.rejects, made.rejects) | "JoinRejects" >> beam.Flatten()
     # Reject

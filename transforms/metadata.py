@@ -13,6 +13,7 @@ from transforms import storage
 from transforms.corpora import Layout
 from transforms.corpora.audio_folder import read_manifest
 from transforms.errors import SourceError
+from transforms.listed import entries_below, entry_of, unchanged_rows
 from transforms.listing import HEADER_STAGE, Header, read_header
 from transforms.rejects import REJECTS_PATH, Reject, rejects_csv
 
@@ -32,9 +33,7 @@ def list_files(root: str, folder: str, suffixes: tuple[str, ...] = ()) -> list[s
     Raises:
         StorageError: the folder cannot be listed.
     """
-    url = storage.join(root, folder) if folder else root
-    start = f"{folder}/" if folder else ""
-    return [start + entry.path for entry in storage.find(url, suffixes=suffixes)]
+    return [entry.path for entry in entries_below(root, folder, suffixes)]
 
 
 @dataclasses.dataclass
@@ -97,6 +96,72 @@ class ReadManifest(beam.PTransform[beam.pvalue.PBegin, beam.PCollection[str]]):
         )
 
 
+class _ListFolder(beam.DoFn):
+    """Lists a folder and tells the files whose rows are known from those to be read."""
+
+    def __init__(self, root: str, out: str, layout: Layout[Any], manifest: str | None, force: bool) -> None:
+        self._root = root
+        self._out = out
+        self._layout = layout
+        self._manifest = manifest
+        self._force = force
+
+    def process(self, folder: str) -> Iterator[Any]:
+        if self._manifest is None:
+            entries = entries_below(self._root, folder, self._layout.suffixes)
+        else:
+            entries = [entry_of(self._root, path) for path in read_manifest(self._manifest)]
+        name = self._layout.listings[folder]
+        tree = storage.OutputTree(self._out)
+        rows = {} if self._force else unchanged_rows(tree, name, self._layout, entries)
+        for entry in entries:
+            if row := rows.get(entry.path):
+                yield beam.pvalue.TaggedOutput(ListChanges.ROWS, (name, row))
+            else:
+                yield entry.path
+
+
+@dataclasses.dataclass
+class ListChanges(beam.PTransform[beam.pvalue.PBegin, Any]):
+    """Lists a corpus of which listings may exist: root of a pipeline → outputs ``paths`` and ``rows``.
+
+    A row comes as (file name of its listing, row), of each file that is as it was when that listing was
+    made. The paths of all others come out to be read.
+
+    Attributes:
+        root: URL of the corpus; of a manifest, its folder.
+        out: URL of the folder that the listings are in.
+        layout: the corpus, for instance ``Wham()``.
+        folders: folders below the root, each listed at any depth; ``""`` is the whole corpus.
+        manifest: URL of a manifest that names the files, if there is one.
+        force: take no row over.
+    """
+
+    PATHS: ClassVar[str] = "paths"
+    ROWS: ClassVar[str] = "rows"
+
+    root: str
+    out: str
+    layout: Layout[Any]
+    folders: tuple[str, ...] = ("",)
+    manifest: str | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, begin: beam.pvalue.PBegin) -> Any:
+        """Returns ``paths`` and ``rows``."""
+        tell = beam.ParDo(_ListFolder(self.root, self.out, self.layout, self.manifest, self.force))
+        return (
+            begin
+            | "NameFolders" >> beam.Create(self.folders, reshuffle=len(self.folders) > 1)
+            # folder
+            | "List" >> tell.with_outputs(self.ROWS, main=self.PATHS)
+            # paths: path, rows: (file name of the listing, row)
+        )
+
+
 class _ReadBatch(beam.DoFn):
     """Reads the headers of a batch of files."""
 
@@ -107,13 +172,15 @@ class _ReadBatch(beam.DoFn):
 
     def process(self, paths: list[str]) -> Iterator[Any]:
         Metrics.counter(NAMESPACE, "listed").inc(len(paths))
-        for path in paths:
-            try:
-                header = read_header(self._root, path, root_name=self._root_name)
-                self._check_rate(header)
-                yield header
-            except SourceError as error:
-                yield beam.pvalue.TaggedOutput(ReadHeaders.REJECTS, Reject.of(path, error))
+        yield from storage.in_parallel(self._root, self._read, paths)
+
+    def _read(self, path: str) -> Any:
+        try:
+            header = read_header(self._root, path, root_name=self._root_name)
+            self._check_rate(header)
+        except SourceError as error:
+            return beam.pvalue.TaggedOutput(ReadHeaders.REJECTS, Reject.of(path, error))
+        return header
 
     def _check_rate(self, header: Header) -> None:
         if self._rate_hz not in (None, header.rate_hz):

@@ -34,7 +34,11 @@ def test_listing_a_corpus(mixtape: Mixtape, tiny_corpora: TinyCorpora, tmp_path:
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.startswith("found 24 = written 24 + rejected 0, in ")
     assert outcome.out.endswith(f"; see {tmp_path}\n")
-    assert trees.files(tmp_path) == ["dev-clean.csv", "test-clean.csv", "train-clean-100.csv"]
+    listings = ["dev-clean", "test-clean", "train-clean-100"]
+    assert trees.files(tmp_path) == [
+        *(f"_mixtape/listed/{name}.parquet" for name in listings),
+        *(f"{name}.csv" for name in listings),
+    ]
 
 
 def test_files_of_several_listings_are_counted_together(
