@@ -31,6 +31,7 @@ EXTRAS = {
     "s3": ["s3fs>=2026.9,<2027"],
     "video": ["av>=18,<19"],
     "test": [
+        "av>=18,<19",
         "hypothesis>=6.170,<7",
         "mypy>=2.4,<3",
         "protobuf>=6.33,<7",
@@ -58,7 +59,7 @@ setup(
     author="The Mixtape authors",
     python_requires=">=3.11",
     packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
-    package_data={"transforms": ["*.html.j2", "**/*.html.j2"]},
+    package_data={"transforms": ["*.csv", "*.html.j2", "**/*.html.j2"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={

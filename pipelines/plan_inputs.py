@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.checks import Checker
 from transforms import storage
-from transforms.corpora import librimix, wsj0mix
+from transforms.corpora import avse, librimix, wsj0mix
 from transforms.demands import PlanDemands
 from transforms.errors import UsageError
 from transforms.listing import limited
@@ -103,6 +103,15 @@ def _wsj0mix_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands)
     return [given_plan(plan.part, plan.mixtures, plan.rejects) for plan in read if plan is not None]
 
 
+def _avse_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands) -> list[PlanInput]:
+    del demands
+    wavs = bool(checker.arguments.target_wavs)
+    found: list[str] = checker.attempt(lambda: avse.find_plans(urls), [])
+    none: tuple[Part, list[Mixture]] | None = None
+    read = [checker.attempt(functools.partial(avse.read_plan, url, wavs=wavs), none) for url in found]
+    return [given_plan(*plan) for plan in read if plan is not None]
+
+
 def _mixtures_inputs(checker: Checker, urls: Sequence[str], demands: PlanDemands) -> list[PlanInput]:
     inputs = []
     for url in urls:
@@ -166,4 +175,9 @@ def _digest(mixture_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(mixture_id.encode(), digest_size=8).digest(), "little")
 
 
-_READERS = {"librimix": _librimix_inputs, "wsj0mix": _wsj0mix_inputs, "mixtures": _mixtures_inputs}
+_READERS = {
+    "librimix": _librimix_inputs,
+    "wsj0mix": _wsj0mix_inputs,
+    "mixtures": _mixtures_inputs,
+    "avse": _avse_inputs,
+}

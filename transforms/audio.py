@@ -4,26 +4,31 @@ import functools
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from transforms import storage
+from transforms.containers import is_container, read_whole_audio
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import crc32c
 from transforms.plan import MONO, SPEED_DECIMALS, WHOLE, Source
+from transforms.recent import Recent
 from transforms.resampling import resample
 
 Pcm = NDArray[np.int16]
+T = TypeVar("T")
 WAV_HEADER_BYTES = 44
+CONTAINER_RATE_HZ = 16000
 
 _MOST_SAMPLES = 1 << 40
+_REMEMBERED_BYTES = 64 << 20
 _SPH_MAGIC = b"NIST_1A\n"
 _SPH_HEADER_BYTES = 1024
 _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
@@ -80,15 +85,21 @@ class SourceReader:
         roots: URL of each root by name.
         rate_hz: the rate that samples are wanted at; None for the rate that each file has.
         any_rate: resample sources of other rates, and apply their speed; else they are refused.
+        silence: accept sources whose every sample is zero.
         contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
-        stamps: what the store told of each of these files just before it was read.
+        stamps: what the store told of each of these files when it was read.
+        recent: what was made of whole files lately.
     """
 
     roots: Mapping[str, str]
     rate_hz: int | None
     any_rate: bool = False
+    silence: bool = False
     contents: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, storage.FileStamp] = field(default_factory=dict)
+    recent: Recent[Any] = field(
+        default_factory=lambda: Recent(_REMEMBERED_BYTES, lambda made: int(made.nbytes))
+    )
 
     def url_of(self, name: str) -> str:
         """Returns the URL of a source, given its name (``root:path``)."""
@@ -107,14 +118,25 @@ class SourceReader:
         self.contents[source.name] = storage.MISSING
         url = self.url_of(source.name)
         try:
-            stamp = storage.stamp(url)
-            data = storage.read_bytes(url)
+            data, self.stamps[source.name] = storage.read_with_stamp(url)
         except StorageError as error:
             raise _unusable(source, error.problem, "restore the file or plan without it") from error
-        if stamp is not None:
-            self.stamps[source.name] = stamp
         self.contents[source.name] = content_of(data)
         return data
+
+    def once(self, source: Source, make: Callable[[bytes, str], T]) -> T:
+        """Returns what is made of a source's whole file, made once as long as it is remembered.
+
+        Args:
+            source: the file.
+            make: given its bytes and the source's name, makes a value with a size ``nbytes``; of one
+                function always the same comes of the same file.
+
+        Raises:
+            SourceError: the file is missing, or ``make`` refuses it.
+        """
+        key = f"{make.__qualname__} {source.name}"
+        return cast(T, self.recent.get(key, lambda: make(self.fetch(source), source.name)))
 
     def read(self, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
         """Decodes a source.
@@ -133,10 +155,30 @@ class SourceReader:
 
     def read_with_rate(self, source: Source, at_most_samples: int = WHOLE) -> tuple[NDArray[np.float32], int]:
         """Does what ``read`` does, and tells the rate in Hz too, for readers that leave it as it is."""
-        samples, own_hz = self._decode(source, self.fetch(source), at_most_samples)
+        if is_container(source.path):
+            samples, own_hz = self._extract(source, at_most_samples)
+        else:
+            samples, own_hz = self._decode(source, self.fetch(source), at_most_samples)
         rate_hz = self.rate_hz or own_hz
         end = None if at_most_samples == WHOLE else at_most_samples
         return _played(samples, source.speed, own_hz, rate_hz)[:end], rate_hz
+
+    def _extract(self, source: Source, limit: int) -> tuple[NDArray[np.float32], int]:
+        """Takes the sound of a container, decoded as a whole, mixed to mono and resampled."""
+        rate_hz = self.rate_hz or CONTAINER_RATE_HZ
+
+        def extract_audio(data: bytes, name: str) -> Pcm:
+            return read_whole_audio(data, name, rate_hz=rate_hz)
+
+        pcm = self.once(source, extract_audio)
+        self._check_offset(source, len(pcm))
+        wanted = self._wanted_samples(source, limit, rate_hz)
+        available = len(pcm) - source.offset_samples
+        count = available if wanted == WHOLE else min(wanted, available)
+        end = source.offset_samples + count
+        samples = pcm[source.offset_samples : end].astype(np.float32) / np.float32(32768)
+        self._check_samples(source, samples, count)
+        return samples, rate_hz
 
     def _decode(self, source: Source, data: bytes, limit: int) -> tuple[NDArray[np.float32], int]:
         if not data:
@@ -183,8 +225,11 @@ class SourceReader:
             raise _unusable(source, "holds no samples", "fetch it again, or plan without it")
         if promises_more_samples(file):
             raise _unusable(source, "is truncated: its header promises more samples", "fetch it again")
-        if source.offset_samples >= file.frames:
-            reason = f"has {file.frames} samples, the plan begins at {source.offset_samples}"
+        self._check_offset(source, file.frames)
+
+    def _check_offset(self, source: Source, frames: int) -> None:
+        if source.offset_samples >= frames:
+            reason = f"has {frames} samples, the plan begins at {source.offset_samples}"
             raise _unusable(source, reason, "plan again with the present files")
 
     def _check_samples(self, source: Source, samples: NDArray[np.float32], count: int) -> None:
@@ -192,7 +237,7 @@ class SourceReader:
             wanted = max(count, source.length_samples)
             reason = f"is truncated: {len(samples)} of {wanted} samples can be read"
             raise _unusable(source, reason, "fetch it again")
-        if not samples.any():
+        if not self.silence and not samples.any():
             raise _unusable(source, "is silent: every sample is zero", "replace it, or plan without it")
         if not np.isfinite(samples.sum(dtype=np.float64)):
             raise _unusable(source, "holds samples that are no finite numbers", "make it again")
@@ -244,7 +289,21 @@ def quantise_round(samples: NDArray[Any]) -> Pcm:
     return np.asarray(scaled, dtype=np.int16)
 
 
-QUANTISERS = {"floor": quantise_floor, "round": quantise_round}
+def quantise_truncate(samples: NDArray[Any]) -> Pcm:
+    """Converts to 16 bit by cutting off the fraction of 32767 x, limited (AVSE's rule).
+
+    Args:
+        samples: any shape, float32 or float64; full scale is -1..1, beyond it is clipped.
+
+    Returns:
+        Same shape, int16.
+    """
+    scaled = np.trunc(samples * samples.dtype.type(32767.0))
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return np.asarray(scaled, dtype=np.int16)
+
+
+QUANTISERS = {"floor": quantise_floor, "round": quantise_round, "truncate": quantise_truncate}
 
 
 @functools.lru_cache(maxsize=1024)

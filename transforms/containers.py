@@ -20,6 +20,8 @@ from transforms.errors import SourceError, UsageError
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
 
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,flv,ogg,asf"
+
 _READ = "read"
 _COPY = "copy video"
 _FETCH = "fetch it again, or plan without it"
@@ -28,6 +30,7 @@ _BOX_HEADER_BYTES, _LARGE_BOX_HEADER_BYTES = 8, 16
 _TO_THE_END, _LARGE = 0, 1
 _MP4_BEGINNINGS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"})
 _TIME_DECIMALS = 9
+_TIME_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class SilentVideo:
     data: bytes
     times_s: tuple[float, ...]
     rate: Fraction
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return len(self.data) + _TIME_BYTES * len(self.times_s)
 
 
 def is_container(path: str) -> bool:
@@ -125,6 +133,24 @@ def read_audio(data: bytes, name: str, *, rate_hz: int) -> ContainerAudio:
     return ContainerAudio(pcm, damaged)
 
 
+def read_whole_audio(data: bytes, name: str, *, rate_hz: int) -> NDArray[np.int16]:
+    """Does what ``read_audio`` does, and refuses a file of which anything is missing.
+
+    Raises:
+        SourceError: not a container, without audio, cut short or damaged.
+        UsageError: PyAV is not installed.
+    """
+    if problem := truncation_of(data):
+        raise SourceError(name, _READ, problem, _FETCH)
+    audio = read_audio(data, name, rate_hz=rate_hz)
+    if audio.damaged:
+        reason = f"has a damaged audio stream: {audio.damaged} of its packets cannot be decoded"
+        raise SourceError(name, _READ, reason, _FETCH)
+    if not len(audio.pcm):
+        raise SourceError(name, _READ, "has an audio stream without samples", _FETCH)
+    return audio.pcm
+
+
 def _decoded(
     packets: Iterator[Any], resampler: Any, failure: type[Exception]
 ) -> tuple[list[NDArray[np.int16]], int]:
@@ -154,10 +180,12 @@ def copy_silent(data: bytes, name: str) -> SilentVideo:
         name: the source, for messages.
 
     Raises:
-        SourceError: not a container, without video, or damaged.
+        SourceError: not a container, without video, cut short or damaged.
         UsageError: PyAV is not installed.
     """
     av = library()
+    if problem := truncation_of(data):
+        raise SourceError(name, _COPY, problem, _FETCH)
     file = BytesIO()
     times: list[Fraction] = []
     with _opened(data, name, _COPY) as container:
@@ -194,7 +222,9 @@ def _opened(data: bytes, name: str, stage: str) -> Iterator[Any]:
     if not data:
         raise SourceError(name, stage, "the file is empty (0 bytes)", _FETCH)
     try:
-        container = av.open(BytesIO(data))
+        # Only containers of their own data: play lists would lead to files that nobody named.
+        options = {"format_whitelist": DEMUXERS}
+        container = av.open(BytesIO(data), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no audio-visual file or is damaged ({_told(error)})"
         raise SourceError(name, stage, reason, _FETCH) from error

@@ -33,8 +33,8 @@ Settings = Mapping[str, str | int | float]
 NO_SETTINGS: Settings = {}
 
 LevelKind = Literal["gain", "active_level", "target", "snr"]
-Measure = Literal["", "rms", "lufs", "active"]
-Fit = Literal["pad", "loop"]
+Measure = Literal["", "rms", "lufs", "active", "weighted"]
+Fit = Literal["pad", "loop", "cut"]
 Mode = Literal["min", "max"]
 Format = Literal["wav", "webdataset", "tfrecord"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -64,14 +64,16 @@ class Source:
             level in dB (or LUFS) that ``measure`` shall show; ``snr`` is by how many dB the measure
             of ``against`` shall exceed that of this source.
         level: the level.
-        measure: for ``target`` and ``snr``: ``rms``, ``lufs``, or ``active`` (ITU-T P.56).
+        measure: for ``target`` and ``snr``: ``rms``, ``lufs``, ``active`` (ITU-T P.56), or ``weighted``
+            (``rms`` after a speech-weighting filter).
         against: for ``snr``: a role, or ``speech`` for the sum of all speech.
         fit: ``pad`` decides the mixture's length and is padded with zeros at its end; ``loop``
-            follows that length: cut, or repeated with cross-fades.
+            follows that length: cut, or repeated with cross-fades; ``cut`` follows it too, and must
+            be long enough.
         channel: channel to take, from 0; ``MONO`` demands a single-channel file.
         offset_samples: first sample to read, at the source's rate.
-        length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` source: as many
-            as the mixture has).
+        length_samples: samples to read; ``WHOLE`` reads to the end (of a ``loop`` or ``cut``
+            source: as many as the mixture has).
         start_samples: place of its first sample in the mixture, at the recipe's source rate.
         speed: factor by which it is played faster (pitch and tempo), in whole hundredths: the filter
             that resamples grows with the numbers of the exact ratio.
