@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.arguments import build_parser
+from pipelines.beam_flags import remarks
 from transforms.errors import MixtapeError, UsageError
 from transforms.version import VERSION
 
@@ -59,6 +60,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     arguments.problems = _misspelt(arguments.parser, passed_on)
     if passed_on and not arguments.problems and not arguments.quiet:
         print(f"passed on to Beam: {' '.join(passed_on)}", file=sys.stderr)
+        workers_given = any(word.split("=")[0] == "--workers" for word in argv)
+        for remark in remarks(passed_on, workers_given=workers_given):
+            print(f"note: {remark}", file=sys.stderr)
     return arguments, passed_on
 
 

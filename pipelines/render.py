@@ -13,8 +13,9 @@ from pipelines import output, prune
 from pipelines.checks import Checker
 from pipelines.estimate import print_estimate
 from pipelines.plan_inputs import PlanInput, read_plans
+from pipelines.progress import Progress, ShardProgress
 from pipelines.recording import RunNotes, recorded_run
-from pipelines.runner import Progress, Running, run_pipeline
+from pipelines.runner import Running, run_pipeline
 from transforms import storage
 from transforms.corpora import wsj0mix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
@@ -225,13 +226,19 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
             output.forget_summary(request.job, plan.part.name)
     if not shards:
         return 0
-    items = sum(request.items_in(shard) for shard in shards)
-    progress = Progress(items, quiet=request.running.quiet or not local)
-    with progress.shown():
+    with _progress(request, shards).shown() as progress:
         launcher_pid = os.getpid() if local else 0
         job = dataclasses.replace(request.job, progress=progress.path, launcher_pid=launcher_pid)
         counters = run_pipeline(functools.partial(build, job=job, shards=shards), request.running)
     return counters.get("shards_rendered", len(shards))
+
+
+def _progress(request: RenderRequest, shards: Sequence[Shard]) -> Progress | ShardProgress:
+    """Returns what shows how far a run is; only of a local one can every item be seen."""
+    if not request.running.is_local:
+        return ShardProgress(request.job.tree, shards, quiet=request.running.quiet)
+    items = sum(request.items_in(shard) for shard in shards)
+    return Progress(items, quiet=request.running.quiet)
 
 
 def build(pipeline: Any, *, job: RenderJob, shards: Sequence[Shard]) -> None:

@@ -1,22 +1,20 @@
-"""Runs a pipeline: on this machine's cores unless a runner is named, with progress and plain errors."""
+"""Runs a pipeline: on this machine's cores unless a runner is named, with plain errors."""
 
 import contextlib
 import io
 import os
 import re
 import sys
-import tempfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.beam_flags import is_local, without
+from pipelines.clusters import ClusterJob, check_reachable, make_terminable
 from transforms.errors import MixtapeError, UsageError
 
-_POLL_S = 0.5
-_PLAIN_LINE_S = 10.0
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
 _STEP = re.compile(r" \[while running '[^']*'\]")
 _INTERRUPTED = "KeyboardInterrupt"
@@ -41,8 +39,8 @@ class Running:
 
     @property
     def is_local(self) -> bool:
-        """Whether the run uses the runner on this machine, that is, no other was named."""
-        return not any(word.split("=")[0] == "--runner" for word in self.passed_on)
+        """Whether the run uses the local runner, that is, no other was named."""
+        return is_local(self.passed_on)
 
     def say(self, line: str) -> None:
         """Prints a line unless the run is to be quiet."""
@@ -53,24 +51,31 @@ class Running:
 def beam_flags(running: Running) -> list[str]:
     """Returns the flags for Beam: the user's, and for a local run those of its runner.
 
-    The local runner is named because Beam's default one tries to fetch a program first.
+    The local runner is named, also in place of ``DirectRunner``, because that one, which is Beam's default
+    too, tries to fetch a program first.
     """
     if not running.is_local:
         return list(running.passed_on)
+    passed_on = without(running.passed_on, "--runner")
     flags = {
         "--runner": "FnApiRunner",
         "--direct_running_mode": "multi_processing" if running.workers > 1 else "in_memory",
         "--direct_num_workers": str(running.workers),
     }
-    given = {word.split("=")[0] for word in running.passed_on}
+    given = {word.split("=")[0] for word in passed_on}
     own = (f"{flag}={value}" for flag, value in flags.items() if flag not in given)
-    return [*running.passed_on, *own]
+    return [*passed_on, *own]
 
 
 def check_flags(running: Running) -> None:
-    """Raises UsageError when Beam refuses the flags passed on to it; does nothing without any."""
+    """Checks the flags passed on to Beam, if there are any.
+
+    Raises:
+        UsageError: Beam refuses them, or nothing answers where they say that a cluster is.
+    """
     if running.passed_on:
-        _new_pipeline(running)
+        _new_pipeline(running, beam_flags(running))
+        check_reachable(running.passed_on)
 
 
 def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, int]:
@@ -88,28 +93,54 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
         MixtapeError: the run broke off; in our own words where the cause is ours.
         UsageError: Beam refuses the flags passed on to it.
     """
-    from apache_beam.metrics import MetricsFilter
+    if running.is_local:
+        return _run(build, running, beam_flags(running), lambda _: "")
+    make_terminable()
+    job = ClusterJob.prepare(running.passed_on)
+    return _run(build, running, job.flags, job.cancel)
 
-    pipeline = _new_pipeline(running)
+
+def _run(
+    build: Callable[[Any], object],
+    running: Running,
+    flags: Sequence[str],
+    cancel: Callable[[Any], str],
+) -> dict[str, int]:
+    pipeline = _new_pipeline(running, flags)
     build(pipeline)
+    result = None
     try:
         with contextlib.nullcontext() if running.verbose else _quiet_workers():
-            result = pipeline.run()
-            result.wait_until_finish()
+            try:
+                result = pipeline.run()
+                result.wait_until_finish()
+            except KeyboardInterrupt:
+                if said := cancel(result):
+                    print(f"mixtape: {said}", file=sys.stderr)
+                raise
     except Exception as error:
         if _INTERRUPTED in str(error):
             raise KeyboardInterrupt from error
         if running.verbose:
             raise
         raise MixtapeError(_plain(error)) from error
-    counters = result.metrics().query(MetricsFilter())["counters"]
+    return _counters(result)
+
+
+def _counters(result: Any) -> dict[str, int]:
+    """Sums a finished job's counters by name.
+
+    Some runners know committed values only, and some only attempted ones; ``result`` is what there is.
+    """
+    from apache_beam.metrics import MetricsFilter
+
     totals: Counter[str] = Counter()
-    for counter in counters:
+    for counter in result.metrics().query(MetricsFilter())["counters"]:
         totals[counter.key.metric.name] += int(counter.result or 0)
     return totals
 
 
-def _new_pipeline(running: Running) -> Any:
+def _new_pipeline(running: Running, flags: Sequence[str]) -> Any:
     """Returns an empty pipeline. Raises UsageError when Beam refuses the flags."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -117,13 +148,13 @@ def _new_pipeline(running: Running) -> Any:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            options = PipelineOptions(beam_flags(running))
+            options = PipelineOptions(list(flags))
             options.get_all_options()
             return beam.Pipeline(options=options)
     except (Exception, SystemExit) as error:
         reason = (said.getvalue().strip() or str(error)).splitlines()[-1].rpartition("error: ")[2]
-        flags = " ".join(running.passed_on)
-        raise UsageError(f"Beam refuses the flags passed on to it ({flags}): {reason}") from error
+        given = " ".join(running.passed_on)
+        raise UsageError(f"Beam refuses the flags passed on to it ({given}): {reason}") from error
 
 
 @contextlib.contextmanager
@@ -162,61 +193,6 @@ def _plain(error: BaseException) -> str:
         )
     last = [line.strip() for line in text.splitlines() if line.strip()][-1]
     return f"the run broke off: {last.removeprefix('builtins.')} (--verbose shows everything)"
-
-
-class Progress:
-    """Shows how many items of a local run are done, with rate and time left.
-
-    Workers append one byte per item to ``path``; that file's size is the count.
-
-    Args:
-        total: items of the run.
-        quiet: show nothing.
-    """
-
-    def __init__(self, total: int, *, quiet: bool) -> None:
-        self._total = total
-        self._quiet = quiet
-        self._done = threading.Event()
-        self._started = time.monotonic()
-        self.path = ""
-
-    @contextlib.contextmanager
-    def shown(self) -> Iterator["Progress"]:
-        """Shows progress while the block runs: a line rewritten on a terminal, else plain lines."""
-        if self._quiet:
-            yield self
-            return
-        with tempfile.TemporaryDirectory(prefix="mixtape-") as folder:
-            self.path = os.path.join(folder, "items")
-            thread = threading.Thread(target=self._show, daemon=True)
-            thread.start()
-            try:
-                yield self
-            finally:
-                self._done.set()
-                thread.join()
-
-    def _show(self) -> None:
-        terminal = sys.stderr.isatty()
-        interval = _POLL_S if terminal else _PLAIN_LINE_S
-        while not self._done.wait(interval):
-            line = self._line()
-            print(
-                f"\r{line:<78}" if terminal else line,
-                end="" if terminal else "\n",
-                file=sys.stderr,
-                flush=True,
-            )
-        if terminal:
-            print(f"\r{self._line():<78}", file=sys.stderr, flush=True)
-
-    def _line(self) -> str:
-        count = os.path.getsize(self.path) if os.path.exists(self.path) else 0
-        elapsed_s = time.monotonic() - self._started
-        rate = count / elapsed_s
-        left = f", {duration((self._total - count) / rate)} left" if 0 < count < self._total else ""
-        return f"{count:,} of {self._total:,} items, {rate:.1f} per second{left}"
 
 
 def counted(count: int, thing: str, things: str = "") -> str:

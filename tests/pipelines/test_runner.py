@@ -1,14 +1,10 @@
 """Running a pipeline on this machine: flags, counters, errors in our own words, progress."""
 
-import io
 import os
-import pty
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -16,7 +12,6 @@ import pytest
 from apache_beam.metrics import Metrics
 
 from pipelines.runner import (
-    Progress,
     Running,
     _quiet_workers,
     beam_flags,
@@ -47,6 +42,15 @@ def test_flags_of_the_local_runner_can_be_chosen() -> None:
         "--runner=FnApiRunner",
         "--direct_num_workers=2",
     ]
+
+
+@pytest.mark.parametrize(
+    "words", [("--runner=DirectRunner",), ("--runner", "direct"), ("--runner", "FnApiRunner")], ids=str
+)
+def test_the_local_runner_by_its_other_names_is_the_local_runner(words: tuple[str, ...]) -> None:
+    running = Running(2, (*words, "--experiments=x"))
+    assert running.is_local
+    assert beam_flags(running) == ["--experiments=x", *beam_flags(Running(2))]
 
 
 @pytest.mark.parametrize("words", [("--runner=FlinkRunner",), ("--runner", "FlinkRunner")], ids=str)
@@ -87,8 +91,13 @@ def test_flags_that_beam_refuses(
 
 
 def test_flags_that_beam_takes() -> None:
-    check_flags(Running(1, ("--runner=FlinkRunner", "--flink_master=host:8081", "--unheard_of=1")))
+    check_flags(Running(1, ("--runner=FlinkRunner", "--flink_master=[local]", "--unheard_of=1")))
     check_flags(Running(1))
+
+
+def test_a_cluster_that_does_not_answer_is_found_out_before_any_work() -> None:
+    with pytest.raises(UsageError, match=r"nothing answers at localhost:1 .*is the cluster up"):
+        check_flags(Running(1, ("--runner=FlinkRunner", "--flink_master=localhost:1")))
 
 
 def test_counters_are_summed_over_the_steps_that_count(beam_mode: list[str]) -> None:
@@ -208,51 +217,6 @@ def test_verbose_lets_workers_speak(capfd: pytest.CaptureFixture[str]) -> None:
 
     run_pipeline(failing(chatter), Running(1, verbose=True))
     assert "from a worker\n" in capfd.readouterr().err
-
-
-def advance(path: str, items: int) -> None:
-    with open(path, "ab") as file:
-        file.write(b"." * items)
-
-
-def test_quiet_progress_watches_nothing() -> None:
-    with Progress(5, quiet=True).shown() as progress:
-        assert progress.path == ""
-
-
-def test_piped_progress_of_a_short_run_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(5, quiet=False).shown() as progress:
-        advance(progress.path, 5)
-        folder = Path(progress.path).parent
-        assert folder.is_dir()
-    assert not folder.exists()
-    assert capsys.readouterr().err == ""
-
-
-def test_progress_on_a_terminal_is_one_line_that_ends_with_the_last_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    master, slave = pty.openpty()
-    with os.fdopen(slave, "w") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        with Progress(1200, quiet=False).shown() as progress:
-            advance(progress.path, 300)
-            time.sleep(0.7)
-            advance(progress.path, 900)
-        said = os.read(master, 65536).decode()
-    os.close(master)
-    lines = [line.strip() for line in said.strip().split("\r")]
-    assert re.fullmatch(r"300 of 1,200 items, [\d.]+ per second, \d+ s left", lines[0]), said
-    assert re.fullmatch(r"1,200 of 1,200 items, [\d.]+ per second", lines[-1]), said
-    assert said.count("\n") == 1
-
-
-def test_progress_ends_with_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    threads = threading.active_count()
-    with pytest.raises(MixtapeError, match="broken"), Progress(5, quiet=False).shown():
-        raise MixtapeError("broken")
-    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize(
