@@ -5,6 +5,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipelines import align_arguments, avse_arguments, show_arguments
+from pipelines.export_arguments import EXPORT_KINDS, add_rebase
+
 Adder = Callable[[argparse.ArgumentParser], None]
 
 LIBRIMIX_SUBSETS = ("test-clean", "dev-clean", "train-clean-360", "train-clean-100")
@@ -47,10 +50,22 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     _group(commands, "metadata", "list a corpus from file headers", _METADATA)
     _group(commands, "augment", "make speed-changed copies of noises", _AUGMENT)
     _add(commands, "activity", "pipelines.corpora", "active speech level of every utterance", _activity)
+    _group(commands, "maskers", "make the long recordings that interferers are cut from", _MASKERS)
     _group(commands, "plan", "decide what is mixed with what", _PLAN)
     _group(commands, "render", "mix, cut and write what a plan says", _RENDER)
     _group(commands, "build", "metadata, plan and render in one go", _BUILD)
+    _add(commands, "align", "pipelines.align", "cut videos into sound and the frames of it", _align)
+    _group(commands, "export", "list a corpus for other tools", _EXPORT)
     _add(commands, "verify", "pipelines.verify", "compare an output with what its ledger says", _verify)
+    _add(commands, "show", "pipelines.show", "tell one item's whole story", show_arguments.add_show)
+    _add(commands, "report", "pipelines.report", "make an output's report anew", show_arguments.add_report)
+    _add(
+        commands,
+        "rebase",
+        "pipelines.rebase",
+        "rewrite the tables of a corpus that moved",
+        _with_common(add_rebase),
+    )
     return parser
 
 
@@ -204,8 +219,8 @@ def _render_choices(
     add(
         "--table-paths",
         metavar="absolute|relative|PREFIX",
-        default="absolute",
-        help="how the tables name files: relative to the table, or PREFIX/<path in the output>",
+        help="how the tables name files: relative to the table, or PREFIX/<path in the output> "
+        "(default: absolute, or what rebase has made of them)",
     )
     add("--prune", action="store_true", help="remove what an earlier run made and this plan does not hold")
 
@@ -321,10 +336,43 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
+def _with_common(own: Adder) -> Adder:
+    def add(parser: argparse.ArgumentParser) -> None:
+        own(parser)
+        _common(parser)
+
+    return add
+
+
+def _with_rejecting(own: Adder) -> Adder:
+    def add(parser: argparse.ArgumentParser) -> None:
+        own(parser)
+        _rejecting(parser)
+        _common(parser)
+
+    return add
+
+
+def _align(parser: argparse.ArgumentParser) -> None:
+    _with_rejecting(align_arguments.add_align)(parser)
+
+
 _METADATA: dict[str, tuple[str, str, Adder]] = {
     "librispeech": ("pipelines.corpora", "list LibriSpeech: OUT/<subset>.csv", _metadata_librispeech),
     "wham": ("pipelines.corpora", "list WHAM noises: OUT/{train,dev,test}.csv", _corpus_listing),
     "audio": ("pipelines.corpora", "list any folder or manifest of audio: OUT/audio.csv", _metadata_audio),
+    "lrs3": (
+        "pipelines.metadata_lrs3",
+        "list targets and speech maskers of LRS3 for AVSE scenes",
+        _with_rejecting(avse_arguments.add_metadata),
+    ),
+}
+_MASKERS: dict[str, tuple[str, str, Adder]] = {
+    "avse": (
+        "pipelines.maskers",
+        "one long file per speech masker: OUT/<speaker>.wav",
+        _with_rejecting(avse_arguments.add_maskers),
+    ),
 }
 _AUGMENT: dict[str, tuple[str, str, Adder]] = {
     "wham": ("pipelines.corpora", "speed-changed copies beside the training noises", _augment),
@@ -333,12 +381,25 @@ _PLAN: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.plan", "plan Libri2Mix or Libri3Mix exactly as published", _plan_librimix),
     "wsj0mix": ("pipelines.plan_wsj0mix", "new lists in the form of wsj0-mix's", _plan_wsj0mix),
     "mixtures": ("pipelines.plan_mixtures", "plan mixtures of any speech and any noise", _plan_mixtures),
+    "avse": (
+        "pipelines.plan_avse",
+        "plan AVSE scenes exactly as published: OUT/scenes.<subset>.json",
+        _with_common(avse_arguments.add_plan),
+    ),
 }
 _RENDER: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.render", "render LibriMix plans, published or your own", _render_librimix),
     "wsj0mix": ("pipelines.render", "render wsj0-mix lists, published or your own", _render_wsj0mix),
     "mixtures": ("pipelines.render", "render plans of any speech and any noise", _render_mixtures),
+    "avse": (
+        "pipelines.render",
+        "render AVSE scenes, published or your own",
+        _with_rejecting(avse_arguments.add_render),
+    ),
 }
 _BUILD: dict[str, tuple[str, str, Adder]] = {
     "librimix": ("pipelines.build", "LibriMix from the corpora to the finished tree", _build_librimix),
+}
+_EXPORT: dict[str, tuple[str, str, Adder]] = {
+    kind: (job, text, _with_common(adder)) for kind, (job, text, adder) in EXPORT_KINDS.items()
 }

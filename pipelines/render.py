@@ -16,8 +16,8 @@ from pipelines.plan_inputs import PlanInput, read_plans
 from pipelines.progress import Progress, ShardProgress
 from pipelines.recording import RunNotes, recorded_run
 from pipelines.runner import Running, run_pipeline
-from transforms import storage
-from transforms.corpora import wsj0mix
+from transforms import containers, storage
+from transforms.corpora import avse, wsj0mix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
 from transforms.plan import (
     FORMATS,
@@ -30,6 +30,7 @@ from transforms.plan import (
     StoredPlan,
     shard_runs,
 )
+from transforms.rebasing import chosen_paths
 from transforms.recipes import Recipe, recipe_named
 from transforms.record import read_run
 from transforms.rejects import RejectLimit
@@ -108,7 +109,19 @@ def _named_roots(checker: Checker, recipe: Recipe, options: RenderOptions) -> di
     return roots
 
 
-_ROOTS = {"librimix": librimix_roots, "wsj0mix": _wsj0mix_roots, "mixtures": _named_roots}
+def _avse_roots(checker: Checker, recipe: Recipe, options: RenderOptions) -> dict[str, str]:
+    del options
+    checker.attempt(containers.library, None)
+    names = [name for name in recipe.roots if name != avse.TARGET_WAVS or checker.arguments.target_wavs]
+    return {name: checker.folder(name) for name in names}
+
+
+_ROOTS = {
+    "librimix": librimix_roots,
+    "wsj0mix": _wsj0mix_roots,
+    "mixtures": _named_roots,
+    "avse": _avse_roots,
+}
 
 
 def make_request(
@@ -160,7 +173,7 @@ def render_options(checker: Checker, recipe: Recipe) -> RenderOptions:
         types=checker.choices("types", tuple(recipe.types)),
         formats=checker.choices("formats", FORMATS),  # type: ignore[arg-type]
         shard_size=checker.whole_number("shard_size"),
-        table_paths=arguments.table_paths,
+        table_paths=arguments.table_paths or chosen_paths(OutputTree(arguments.out or "")),
     )
 
 
@@ -220,25 +233,39 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
     local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
     if local:
-        shards = [shard for shard in shards if kept_shard(request.job, shard) is None]
+        shards = _shards_to_make(request.job, shards)
     for plan in plans:
         if not is_finished(request.job, plan.part.name, plan.shard_count):
             output.forget_summary(request.job, plan.part.name)
     if not shards:
         return 0
-    with _progress(request, shards).shown() as progress:
+    with _progress(request, plans, shards).shown() as progress:
         launcher_pid = os.getpid() if local else 0
         job = dataclasses.replace(request.job, progress=progress.path, launcher_pid=launcher_pid)
         counters = run_pipeline(functools.partial(build, job=job, shards=shards), request.running)
     return counters.get("shards_rendered", len(shards))
 
 
-def _progress(request: RenderRequest, shards: Sequence[Shard]) -> Progress | ShardProgress:
+def _progress(
+    request: RenderRequest, plans: Sequence[StoredPlan], shards: Sequence[Shard]
+) -> Progress | ShardProgress:
     """Returns what shows how far a run is; only of a local one can every item be seen."""
     if not request.running.is_local:
         return ShardProgress(request.job.tree, shards, quiet=request.running.quiet)
-    items = sum(request.items_in(shard) for shard in shards)
+    if request.job.rules.together:
+        # Shards differ in length, and a mixture has one source.
+        stored = {plan.part: plan for plan in plans}
+        items = sum(stored[shard.part].sources_in(shard.index) for shard in shards)
+    else:
+        items = sum(request.items_in(shard) for shard in shards)
     return Progress(items, quiet=request.running.quiet)
+
+
+def _shards_to_make(job: RenderJob, shards: Sequence[Shard]) -> list[Shard]:
+    """Returns the shards that do not stand in the output."""
+    check = functools.partial(kept_shard, job, listings=storage.Listings())
+    found = storage.in_parallel(job.out, check, shards)
+    return [shard for shard, kept in zip(shards, found, strict=True) if kept is None]
 
 
 def build(pipeline: Any, *, job: RenderJob, shards: Sequence[Shard]) -> None:

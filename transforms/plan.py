@@ -322,6 +322,26 @@ def _row_group(schema: Any, mixtures: Sequence[Mixture]) -> Any:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def shard_groups(
+    mixtures: Iterable[Mixture], shard_size: int, *, together: bool = False
+) -> Iterator[list[Mixture]]:
+    """Yields the mixtures of each shard, see ``write_plan``."""
+    rest = iter(mixtures)
+    if not together:
+        while group := list(itertools.islice(rest, shard_size)):
+            yield group
+        return
+    group = []
+    for _, sharing in itertools.groupby(rest, key=lambda mixture: mixture.sources[0].name):
+        of_one_file = list(sharing)
+        if group and len(group) + len(of_one_file) > shard_size:
+            yield group
+            group = []
+        group += of_one_file
+    if group:
+        yield group
+
+
 def write_plan(
     tree: storage.OutputTree,
     path: str,
@@ -330,6 +350,7 @@ def write_plan(
     *,
     shard_size: int,
     settings: Settings = NO_SETTINGS,
+    together: bool = False,
 ) -> int:
     """Stores a part's plan, one row group per shard, unless the same is there already.
 
@@ -342,6 +363,8 @@ def write_plan(
         mixtures: in plan order.
         shard_size: mixtures per shard.
         settings: what the plan decides about rendering, see ``Recipe.with_settings``.
+        together: keep mixtures in one shard that follow one another and share their first source's
+            file; then shards may be shorter, or longer where one file has more.
 
     Returns:
         The number of shards.
@@ -351,7 +374,6 @@ def write_plan(
     """
     import pyarrow.parquet as pq
 
-    rest = iter(mixtures)
     shard_count = mixture_count = 0
     roles: set[str] = set()
     schema = _schema(part, settings)
@@ -359,7 +381,7 @@ def write_plan(
         tree.open(path, keep_equal=True) as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
-        while group := list(itertools.islice(rest, shard_size)):
+        for group in shard_groups(mixtures, shard_size, together=together):
             table = _row_group(schema, group)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             shard_count += 1
@@ -417,6 +439,11 @@ class StoredPlan:
         with _readable(self.url) as file:
             return _mixtures(file.read_row_group(index))
 
+    def sources_in(self, index: int) -> int:
+        """Tells how many sources the mixtures of one shard have. Raises StorageError."""
+        with _readable(self.url) as file:
+            return int(file.metadata.row_group(index).num_rows)
+
     def read_all(self) -> Iterator[Mixture]:
         """Reads all mixtures, a shard at a time. Raises StorageError."""
         for index in range(self.shard_count):
@@ -452,7 +479,7 @@ def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int, thr
     if stamp is None:
         raise UsageError(f"{url}: no such plan; check the path")
     try:
-        return pq.ParquetFile(storage.open_header(url))
+        return pq.ParquetFile(storage.open_ranged(url))
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{url}: is not a Parquet plan ({error}); plan again") from error
 

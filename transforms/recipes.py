@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
+from transforms.aligned import FACTS, ROOT, AlignOptions
+from transforms.aligned import HIGHEST_RATE_HZ as HIGHEST_RATE_HZ
+from transforms.aligned import LOWEST_RATE_HZ as LOWEST_RATE_HZ
 from transforms.attachments import Attachment, AttachmentType, FactKind, Facts, FeatureKind
 from transforms.errors import UsageError
 from transforms.plan import DRY_SUFFIX, LevelKind, Mixture, Part, RenderOptions, Settings, Variant, is_noise
@@ -14,16 +17,16 @@ if TYPE_CHECKING:
 
 RoleRule = Callable[[Sequence[str]], tuple[str, ...]]
 Attach = Callable[[Mixture, "SourceReader", RenderOptions], tuple[Sequence[Attachment], Facts]]
-Quantiser = Literal["floor", "round"]
-PeakRule = Literal["none", "joint", "scale", "reject"]
-Scaling = Literal["before_resampling", "after_padding", "placed"]
+Quantiser = Literal["floor", "round", "truncate"]
+PeakRule = Literal["none", "joint", "scale", "reject", "full_scale"]
+Scaling = Literal["before_resampling", "after_padding", "placed", "weighted"]
 
 
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768000
 CLIP_POLICIES: tuple[PeakRule, ...] = ("scale", "reject")
 _LEVEL_KINDS: Mapping[Scaling, tuple[LevelKind, ...]] = {
     "before_resampling": ("gain",),
     "after_padding": ("active_level",),
+    "weighted": ("gain", "snr"),
 }
 
 
@@ -36,10 +39,12 @@ class RenderRules:
             they are ``placed``, which resamples them to it.
         scaling: where levels are applied; ``before_resampling`` keeps all arithmetic in float32,
             ``after_padding`` goes on in float64 once the signals are resampled, ``placed`` measures
-            levels and puts each source in its room and at its place, in float64.
+            levels and puts each source in its room and at its place, in float64, ``weighted`` fades
+            interferers and sets them by speech-weighted level (see ``transforms.weighting``).
         peak: what is done about peaks after mixing; ``none`` leaves them to the quantiser's clip,
             ``joint`` scales mixture and sources of each length mode together, ``scale`` does so where
-            they would clip, and ``reject`` refuses a mixture that would clip.
+            they would clip, ``reject`` refuses a mixture that would clip, and ``full_scale`` brings
+            the highest peak of mixture and sources to full scale, up or down.
         quantiser: how samples become 16-bit integers, see ``transforms.audio``.
     """
 
@@ -81,6 +86,42 @@ def own_attachment_path(part: Part, kind: AttachmentType, mixture_id: str, numbe
     return f"{folder}/{number:04d}.{kind.extension}" if kind.numbered else f"{folder}.{kind.extension}"
 
 
+def scene_wav_path(part: Part, variant: Variant, stream: str, mixture_id: str) -> str:
+    """Returns the place of a WAV file in the tree of the AVSE challenge, which has one rate and length mode."""
+    del variant
+    return f"{part.subset}/scenes/{mixture_id}_{stream}.wav"
+
+
+def scene_video_path(part: Part, kind: AttachmentType, mixture_id: str, number: int) -> str:
+    """Returns the place of a target's silent video in the tree of the AVSE challenge."""
+    del number
+    return f"{part.subset}/scenes/{mixture_id}_silent.{kind.extension}"
+
+
+def _silent_video(
+    mixture: Mixture, reader: "SourceReader", options: RenderOptions
+) -> tuple[Sequence[Attachment], Facts]:
+    from transforms.scenes import silent_video
+
+    del options
+    return silent_video(mixture, reader)
+
+
+def _frames(
+    mixture: Mixture, reader: "SourceReader", options: RenderOptions
+) -> tuple[Sequence[Attachment], Facts]:
+    from transforms.clips import attach_frames
+
+    return attach_frames(mixture, reader, options)
+
+
+def _clip_reader(roots: Mapping[str, str], settings: Settings) -> "SourceReader":
+    from transforms.clips import ClipReader
+
+    align = AlignOptions.of(settings)
+    return ClipReader(roots, align.rate_hz, align=align)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A way of making a corpus that the command line, the sinks and the report know by name.
@@ -106,6 +147,9 @@ class Recipe:
             published tree. Different mixtures have different places.
         item_folders: patterns of the folders in which the published tree holds files of a part's
             items and of no other part, ``*`` standing for any name in one level.
+        settings: what a plan has decided about attachments and facts.
+        together: whether the mixtures of one file share a shard, so that it is read once.
+        open_reader: makes the reader of its sources, given roots and settings; None for sound files.
     """
 
     name: str
@@ -122,6 +166,9 @@ class Recipe:
     attach: Attach | None = None
     attachment_path: Callable[[Part, AttachmentType, str, int], str] = own_attachment_path
     item_folders: tuple[str, ...] = ("{corpus}/wav*/*/{subset}/*",)
+    settings: Settings = field(default_factory=dict)
+    together: bool = False
+    open_reader: Callable[[Mapping[str, str], Settings], "SourceReader"] | None = None
 
     @property
     def features(self) -> dict[str, FeatureKind]:
@@ -226,7 +273,70 @@ MIXTURES = Recipe(
     roots=("speech", "noise", "rir"),
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LIBRIMIX, WSJ0MIX, MIXTURES)}
+AVSE = Recipe(
+    name="avse",
+    title="AVSE scenes",
+    rules=RenderRules(source_rate_hz=16000, scaling="weighted", peak="full_scale", quantiser="truncate"),
+    types={"mixed": all_roles},
+    default_rates_hz=(16000,),
+    roots=("lrs3", "noise_maskers", "speech_maskers", "target_wavs"),
+    wav_path=scene_wav_path,
+    table_path=None,
+    licences=dict.fromkeys(("noise_maskers", "speech_maskers"), "unknown"),
+    attachments=(AttachmentType("video", "mp4"),),
+    facts={
+        "level_ratio": "float",
+        "norm": "float",
+        "silent_target": "flag",
+        "frame_count": "int",
+        "frame_rate": "text",
+        "frame_times_s": "floats",
+    },
+    attach=_silent_video,
+    attachment_path=scene_video_path,
+    item_folders=("{subset}/scenes",),
+)
+
+
+class AlignedRecipe(Recipe):
+    """Segments of video files, each with its frames; its plans decide how files are aligned."""
+
+    def with_settings(self, settings: Settings) -> Recipe:
+        """Returns the recipe with the rate and the kind of frames of a plan. Raises UsageError."""
+        if not settings:
+            return self
+        align = AlignOptions.of(settings)
+        rules = dataclasses.replace(self.rules, source_rate_hz=align.rate_hz)
+        return dataclasses.replace(self, rules=rules, attachments=(align.attachment,), settings=settings)
+
+    def settings_problem(self, settings: Settings) -> str | None:
+        """Says why a plan cannot decide so about aligning, or returns None where it can."""
+        try:
+            AlignOptions.of(settings)
+        except UsageError as error:
+            return str(error)
+        return None
+
+
+ALIGNED = AlignedRecipe(
+    name="aligned",
+    title="Aligned video",
+    rules=RenderRules(source_rate_hz=16000, scaling="before_resampling", peak="none", quantiser="round"),
+    types={},
+    default_rates_hz=(16000,),
+    roots=(ROOT,),
+    table_path=None,
+    attachments=(AlignOptions().attachment,),
+    facts=FACTS,
+    attach=_frames,
+    together=True,
+    open_reader=_clip_reader,
+    item_folders=("{corpus}/wav*/*/{subset}/*", "{corpus}/frames/{subset}", "{corpus}/frames/{subset}/*"),
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (LIBRIMIX, WSJ0MIX, MIXTURES, AVSE, ALIGNED)
+}
 
 
 def recipe_named(name: str) -> Recipe:

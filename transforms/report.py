@@ -271,7 +271,9 @@ class _Renderer:
             job.options,
             rates_hz=(min(job.options.rates_hz),),
             modes=job.options.modes[:1],
-            types=(max(job.options.types, key=lambda name: len(recipe.types[name](("s1", "s2", NOISE)))),),
+            types=tuple(
+                sorted(job.options.types, key=lambda name: -len(recipe.types[name](("s1", "s2", NOISE))))[:1]
+            ),
         )
         return cls(recipe, options, job.reader())
 

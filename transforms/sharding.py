@@ -16,7 +16,7 @@ from transforms import ledger as ledgers
 from transforms import storage
 from transforms.attachments import scalar_facts
 from transforms.audio import Pcm, SourceReader
-from transforms.errors import MixtapeError, SourceError, StorageError
+from transforms.errors import MixtapeError, SourceError, StorageError, StoreUnavailableError
 from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, VariantRecord, crc32c
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
@@ -25,7 +25,7 @@ from transforms.rendering import RenderedMixture, render_item
 from transforms.sinks import sinks_for
 from transforms.sinks.base import ShardWriter, Sink
 from transforms.sinks.wav import WavSink
-from transforms.storage import OWN_FOLDER, FileStamp, OutputTree
+from transforms.storage import OWN_FOLDER, FileStamp, Listings, OutputTree
 
 ShardStatus = Literal["kept", "rendered"]
 
@@ -68,8 +68,11 @@ class RenderJob:
 
     def reader(self) -> SourceReader:
         """Returns a reader of the sources, as the recipe wants them read."""
-        rules = self.rules.rules
-        return SourceReader(self.roots, rules.source_rate_hz, any_rate=rules.scaling == "placed")
+        recipe, rules = self.rules, self.rules.rules
+        if recipe.open_reader is not None:
+            return recipe.open_reader(self.roots, recipe.settings)
+        placed, weighted = rules.scaling == "placed", rules.scaling == "weighted"
+        return SourceReader(self.roots, rules.source_rate_hz, any_rate=placed, silence=weighted)
 
     def stored_plan(self, part_name: str) -> StoredPlan:
         """Opens the plan of a part that this output holds. Raises StorageError or UsageError."""
@@ -117,7 +120,15 @@ def store_plan(
         StorageError: it cannot be written.
     """
     path = plan_path(part.name)
-    write_plan(job.tree, path, part, mixtures, shard_size=job.options.shard_size, settings=job.settings)
+    write_plan(
+        job.tree,
+        path,
+        part,
+        mixtures,
+        shard_size=job.options.shard_size,
+        settings=job.settings,
+        together=job.rules.together,
+    )
     if list(rejects) != read_plan_rejects(job.tree, part.name):
         job.tree.remove(summary_path(part.name))
         text = json.dumps([dataclasses.asdict(reject) for reject in rejects], indent=1)
@@ -155,25 +166,34 @@ def shard_fingerprint(job: RenderJob, shard: Shard, mixtures: Sequence[Mixture])
     facts = [dataclasses.asdict(shard.part), dataclasses.asdict(recipe.rules), options, shard.index, total]
     if recipe.features:
         facts += [recipe.facts, list(map(dataclasses.asdict, recipe.attachments))]
+    if recipe.settings:
+        facts.append(dict(recipe.settings))
     return ledgers.fingerprint(mixtures, *facts)
 
 
-def process_shard(job: RenderJob, shard: Shard) -> ShardResult:
+def process_shard(job: RenderJob, shard: Shard, listings: Listings | None = None) -> ShardResult:
     """Renders a shard unless it stands in the output already, whole and unchanged.
+
+    Args:
+        job: the run.
+        shard: what to render.
+        listings: what this process has listed of the stores in this run.
 
     Raises:
         MixtapeError: something other than a source failed; names shard and item.
     """
-    return kept_shard(job, shard) or render_shard(job, shard)
+    return kept_shard(job, shard, listings) or render_shard(job, shard)
 
 
-def kept_shard(job: RenderJob, shard: Shard) -> ShardResult | None:
+def kept_shard(job: RenderJob, shard: Shard, listings: Listings | None = None) -> ShardResult | None:
     """Tells the result of a shard that need not be made again, or None for one that must.
 
     It need not when its ledger is there, was made from the same rows and options and from sources
-    of the same content, and every file has the size that the ledger says.
+    of the same content, and every file has the size that the ledger says. Arguments as of
+    ``process_shard``; folders of a store are listed once per ``listings``.
     """
     started = time.monotonic()
+    listings = listings or Listings()
     tree = job.tree
     old = None if job.force else ledgers.read_ledger(tree, shard.name)
     if old is None:
@@ -181,33 +201,33 @@ def kept_shard(job: RenderJob, shard: Shard) -> ShardResult | None:
     mixtures = job.stored_plan(shard.part.name).read_shard(shard.index)
     if old.fingerprint != shard_fingerprint(job, shard, mixtures):
         return None
-    if not (_files_stand(job, shard, old) and _sources_unchanged(job, shard, old)):
+    if not (_files_stand(job, shard, old, listings) and _sources_unchanged(job, shard, old, listings)):
         return None
     seconds = time.monotonic() - started
     return ShardResult(shard.part.name, shard.index, "kept", len(old.items), len(old.rejects), seconds)
 
 
-def _files_stand(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
+def _files_stand(job: RenderJob, shard: Shard, old: ShardLedger, listings: Listings) -> bool:
     tree = job.tree
-    if any(tree.size(file.path) != file.size_bytes for file in old.files):
+    if any(listings.size(tree.url(file.path)) != file.size_bytes for file in old.files):
         return False
     if "wav" not in job.options.formats:
         return True
     sink = WavSink(tree, job.rules, job.options)
     return all(
-        tree.size(path) == size_bytes
+        listings.size(tree.url(path)) == size_bytes
         for item in old.items
         for path, size_bytes in sink.item_files(shard.part, item)
     )
 
 
-def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
+def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger, listings: Listings) -> bool:
     """Compares the sources with the ledger: by stamp where it is known, else by content."""
     reader = job.reader()
     known = _read_stamps(job.tree, shard)
     stamps: dict[str, FileStamp] = {}
     for name, content in old.sources.items():
-        found = _stamp_of(reader.url_of(name))
+        found = _stamp_of(reader.url_of(name), listings)
         known_stamp = found is not None and found.version != "" and found == known.get(name)
         trusted = known_stamp and content != storage.MISSING
         if not trusted and reader.content(name) != content:
@@ -219,10 +239,10 @@ def _sources_unchanged(job: RenderJob, shard: Shard, old: ShardLedger) -> bool:
     return True
 
 
-def _stamp_of(url: str) -> FileStamp | None:
+def _stamp_of(url: str, listings: Listings) -> FileStamp | None:
     """Returns a source's stamp; None where there is none, or where its store cannot say."""
     try:
-        return storage.stamp(url)
+        return listings.stamp(url)
     except StorageError:
         return None
 
@@ -304,7 +324,7 @@ def _write_item(shard: Shard, rendered: RenderedMixture, writers: Sequence[Shard
     try:
         for writer in writers:
             writer.add(rendered)
-    except StorageError as error:
+    except (StorageError, StoreUnavailableError) as error:
         where = f"shard {shard.name}, item {rendered.mixture.id}"
         raise MixtapeError(f"{where}: cannot write {error}") from error
 

@@ -1,0 +1,77 @@
+"""Decoded pictures as bytes: cropped, resized, as JPEG files or as one array."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.aligned import AlignOptions, Box
+from transforms.containers import library
+
+Pixels = NDArray[np.uint8]
+
+JPEG_QUALITY = 90
+
+
+def pixels(frame: Any, options: AlignOptions) -> Pixels:
+    """Returns a decoded picture, cropped and resized: shape (height, width, 3), uint8, RGB.
+
+    Colours are converted in one thread by the exact variant of FFmpeg's scaler, which gives the same
+    bytes on every processor.
+
+    Args:
+        frame: PyAV's frame.
+        options: crop and size.
+
+    Raises:
+        ValueError: the crop is not inside the picture.
+    """
+    ways = library().video.reformatter.Interpolation
+    exact = ways.BILINEAR | ways.ACCURATE_RND | ways.BITEXACT | ways.FULL_CHR_H_INT
+    found: Pixels = frame.reformat(format="rgb24", interpolation=exact, threads=1).to_ndarray()
+    if options.crop is not None:
+        found = _cropped(found, options.crop)
+    return found if options.size is None else _resized(found, options.size)
+
+
+def _cropped(whole: Pixels, box: Box) -> Pixels:
+    height, width = whole.shape[:2]
+    left = (width - box.width) // 2 if box.left is None else box.left
+    top = (height - box.height) // 2 if box.top is None else box.top
+    if left < 0 or top < 0 or left + box.width > width or top + box.height > height:
+        raise ValueError(f"the crop {box} is not inside its pictures of {width}x{height}")
+    return whole[top : top + box.height, left : left + box.width]
+
+
+def _resized(whole: Pixels, size: Box) -> Pixels:
+    from PIL import Image
+
+    if whole.shape[:2] == (size.height, size.width):
+        return whole
+    image = Image.fromarray(np.ascontiguousarray(whole))
+    return np.asarray(image.resize((size.width, size.height), Image.Resampling.BILINEAR))
+
+
+def jpeg(picture: Pixels) -> bytes:
+    """Returns a picture as a JPEG file of quality 90 with halved colour resolution, no metadata."""
+    from PIL import Image
+
+    file = BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    image.save(file, format="JPEG", quality=JPEG_QUALITY, subsampling=2, optimize=False)
+    return file.getvalue()
+
+
+def npy(pictures: Sequence[Pixels]) -> bytes:
+    """Returns pictures as one NumPy file: shape (frames, height, width, 3), uint8.
+
+    Raises:
+        ValueError: they have different sizes.
+    """
+    if len({picture.shape for picture in pictures}) > 1:
+        raise ValueError("its pictures change their size, so that no array can hold them; name a --size")
+    file = BytesIO()
+    np.save(file, np.stack(pictures))
+    return file.getvalue()
