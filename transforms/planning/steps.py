@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from transforms.audio import SourceReader
-from transforms.errors import SourceError
+from transforms.errors import SourceError, StorageError
 from transforms.loudness import normalised_gains
 from transforms.plan import NOISE, WHOLE, Mixture
 from transforms.planning.librimix import PlannedMixture, to_mixture
@@ -105,10 +105,10 @@ class MeasureGains(beam.PTransform[beam.PCollection[PlanRow], beam.PCollection[G
 
 @dataclasses.dataclass
 class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[None]]):
-    """Writes the plan of every listing when all of its mixtures were measured.
+    """Writes the plan of every listing when all of its mixtures were measured, now or before.
 
     Attributes:
-        files: where and how.
+        files: where and how; they know what was measured before.
         listings: names of all listings, so that one without any mixture gets its empty plan.
     """
 
@@ -135,6 +135,10 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
         return written
 
     def _write(self, listing: str, rows: Iterable[GainRow | None]) -> None:
-        found = sorted((row for row in rows if row is not None), key=lambda row: row.number)
-        self.files.write(listing, [row.result for row in found])
+        results = self.files.kept_rows(listing)
+        results |= {row.number: row.result for row in rows if row is not None}
+        if len(results) < len(self.files.rows[listing]):
+            lost = "the gains that an earlier run measured are not there any more; run the same command again"
+            raise StorageError(self.files.tree.url(), f"{listing}: {lost}")
+        self.files.write(listing, [results[number] for number in sorted(results)])
         Metrics.counter(WritePlans, "plans_written").inc()

@@ -235,3 +235,66 @@ class TestDigest:
         roots = {**corpora, "wham": str(tmp_path / "moved")}
         moved = PlanFiles(OutputTree(str(tmp_path / "elsewhere")), 2, 2, roots)
         assert moved.for_subsets([subset(*BOTH)]).digests == plan_files.digests
+
+
+class TestKeptRows:
+    """Gains that an earlier run measured and that need no measuring again."""
+
+    @pytest.fixture
+    def written(self, plan_files: PlanFiles) -> PlanFiles:
+        plan_files.write(LISTING, [*with_gains(BOTH[0]), REJECT])
+        return plan_files
+
+    def test_all_of_an_unchanged_plan_rejects_too(self, written: PlanFiles) -> None:
+        assert written.for_subsets([subset(*BOTH)]).kept_rows(LISTING) == {
+            0: with_gains(BOTH[0])[0],
+            1: REJECT,
+        }
+
+    def test_at_the_places_that_they_have_now(self, written: PlanFiles) -> None:
+        moved = written.for_subsets([subset(BOTH[1], planned(105), BOTH[0])])
+        assert moved.kept_rows(LISTING) == {0: REJECT, 2: with_gains(BOTH[0])[0]}
+
+    @pytest.mark.parametrize(
+        ("root", "path"),
+        [("librispeech", f"{LISTING}/102/1/102-1.flac"), ("librispeech", "101"), ("wham", "")],
+    )
+    def test_not_of_mixtures_whose_audio_changed(
+        self, written: PlanFiles, corpora: dict[str, str], root: str, path: str
+    ) -> None:
+        found = [one for one in sorted(Path(corpora[root]).rglob("*.*")) if path in str(one)]
+        os.utime(found[0], ns=(5, 5))
+        kept = written.for_subsets([subset(*BOTH)]).kept_rows(LISTING)
+        assert kept == ({} if root == "wham" else {1: REJECT})
+
+    def test_not_of_mixtures_with_other_levels(self, written: PlanFiles) -> None:
+        other = written.for_subsets([subset(planned(101, target=-25.5), BOTH[1])])
+        assert other.kept_rows(LISTING) == {1: REJECT}
+
+    def test_whatever_the_size_of_shards(self, written: PlanFiles) -> None:
+        other = dataclasses.replace(written, shard_size=1).for_subsets([subset(*BOTH)])
+        assert not other.stands(LISTING)
+        assert set(other.kept_rows(LISTING)) == {0, 1}
+
+    def test_none_by_force(self, written: PlanFiles) -> None:
+        assert dataclasses.replace(written, force=True).kept_rows(LISTING) == {}
+
+    @pytest.mark.parametrize("name", [PARQUET, RECORD])
+    def test_none_where_a_file_is_damaged(self, written: PlanFiles, out: Path, name: str) -> None:
+        os.truncate(out / name, 10)
+        assert written.kept_rows(LISTING) == {}
+
+    def test_none_of_a_plan_without_gains(self, plan_files: PlanFiles) -> None:
+        bare = dataclasses.replace(plan_files, roots={}).for_subsets([subset(*BOTH)])
+        bare.write(LISTING, [to_mixture(one) for one in BOTH])
+        assert plan_files.kept_rows(LISTING) == {}
+
+    def test_a_source_at_the_top_of_its_root(self, plan_files: PlanFiles, corpora: dict[str, str]) -> None:
+        """It is not in a folder that could be listed."""
+        write_noise(Path(corpora["wham"], "top.wav"), 400, seed=3)
+        mixture = planned(101, noise="top.wav")
+        files = plan_files.for_subsets([subset(mixture)])
+        files.write(LISTING, with_gains(mixture))
+        assert files.for_subsets([subset(mixture)]).stands(LISTING)
+        os.utime(Path(corpora["wham"], "top.wav"), ns=(5, 5))
+        assert not files.for_subsets([subset(mixture)]).stands(LISTING)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.typehints import TypeCheckError
 
-from pipelines import cli
+from pipelines import cli, plan
 from tests.trees import changed, files, identities, run_without_beam, write_noise
 from transforms.audio import SourceReader
 from transforms.corpora.librimix import read_plan
@@ -186,3 +188,35 @@ def _write_listings(folder: Path, roots: dict[str, str]) -> None:
     (folder / "noise").mkdir()
     (folder / "speech/train-clean.csv").write_bytes(utterances_csv(utterances))
     (folder / "noise/train.csv").write_bytes(noises_csv(noises))
+
+
+def test_only_mixtures_that_changed_are_measured_again(roots: dict[str, str], tmp_path: Path) -> None:
+    roots = {**roots, "librispeech": str(shutil.copytree(roots["librispeech"], tmp_path / "speech"))}
+    subsets = [PlannedSubset("train", tuple(planned(1 + number) for number in range(3)))]
+    out = tmp_path / "out"
+
+    def measured() -> int:
+        plans = PlanFiles(OutputTree(str(out)), 2, 4, roots).for_subsets(subsets)
+        found = run(IN_MEMORY, lambda pipeline: plan.build(pipeline, files=plans, subsets=subsets))
+        return counters(found, MeasureGains).get("items_measured", 0)
+
+    assert measured() == 3
+    first = {name: (out / name).read_bytes() for name in files(out)}
+    assert measured() == 0
+    assert {name: (out / name).read_bytes() for name in files(out)} == first
+    os.utime(Path(roots["librispeech"], subsets[0].mixtures[0].utterances[0].path), ns=(7, 7))
+    assert measured() == 1
+
+
+def test_a_plan_is_not_written_without_gains_that_are_lost(roots: dict[str, str], tmp_path: Path) -> None:
+    """As when a worker writes it a second time after the first attempt broke off."""
+    subsets = [PlannedSubset("train", (planned(1), planned(2)))]
+    plans = PlanFiles(OutputTree(str(tmp_path)), 2, 4, roots).for_subsets(subsets)
+    row = GainRow("train", 0, to_mixture(planned(1), (0.5, 0.5, 0.5)))
+
+    def build(pipeline: Any) -> None:
+        _ = pipeline | beam.Create([row], reshuffle=False) | WritePlans(plans, ["train"])
+
+    with pytest.raises(Exception, match="run the same command again"):
+        run(IN_MEMORY, build)
+    assert not (tmp_path / "Libri2Mix").exists()
