@@ -18,6 +18,7 @@ from transforms.recipes import recipe_named
 from transforms.record import check_finished, part_job, recorded_job
 from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
+from transforms.story import near_matches
 from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
 
 
@@ -76,6 +77,7 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
     """
     checks: list[Checks] = []
     missing, roots = set(ids or ()), set[str]()
+    near: list[str] = []
     summaries = stored_summaries(job.tree)
     check_finished(job.tree, summaries)
     for summary in summaries:
@@ -87,12 +89,14 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
             written += [(shard, item.id) for item in ledger.items]
         chosen = _chosen(written, sample=sample, ids=ids)
         missing -= {item_id for _, item_id in chosen}
+        near += [one for name in missing for one in near_matches(name, (item_id for _, item_id in written))]
         grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
         shards = [ShardCheck(shard, tuple(item_id for _, item_id in pairs)) for shard, pairs in grouped]
         checks.append(Checks(part_job(job, summary, plan), summary.part.name, tuple(shards)))
     _check_roots(job, roots)
     if missing:
-        raise UsageError(f"{job.out}: has no written item {', '.join(sorted(missing))}")
+        like = f"; ids like it: {', '.join(dict.fromkeys(near))}" if near else ""
+        raise UsageError(f"{job.out}: has no written item {', '.join(sorted(missing))}{like}")
     return checks
 
 

@@ -133,11 +133,11 @@ def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemReco
         return
     reader = job.reader()
     try:
-        again = render_item(mixture, job.rules, _options_of(job, record), reader)
+        again = render_item(mixture, job.rules, options_of(job, record), reader)
     except SourceError as error:
         yield Mismatch(record.id, error.source, f"cannot be rendered again: {error.reason}")
         return
-    new = item_record(again)
+    new = item_record(again, job.rules)
     now = {one.variant: one for one in new.variants}
     for was in record.variants:
         for stream, crc in was.crc32c.items():
@@ -153,7 +153,7 @@ def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemReco
             yield Mismatch(record.id, name, "the sources give other bytes now; render again")
 
 
-def _options_of(job: RenderJob, record: ItemRecord) -> RenderOptions:
+def options_of(job: RenderJob, record: ItemRecord) -> RenderOptions:
     """Returns the options with rates, modes and types as they were when the item was made."""
     variants = [one.variant for one in record.variants]
     return dataclasses.replace(

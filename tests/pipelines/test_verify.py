@@ -136,8 +136,10 @@ def test_a_sample_is_spread_evenly(out: Path) -> None:
 
 
 def test_an_item_that_was_not_written(mixtape: Mixtape, out: Path) -> None:
-    outcome = mixtape("verify", out, "--items", "m0001", "m0009", "m0007")
-    assert (outcome.status, outcome.problems) == (2, [f"{out}: has no written item m0007, m0009"])
+    outcome = mixtape("verify", out, "--items", "m0001", "x-9", "y-8")
+    assert (outcome.status, outcome.problems) == (2, [f"{out}: has no written item x-9, y-8"])
+    outcome = mixtape("verify", out, "--items", "m00O1")
+    assert outcome.problems == [f"{out}: has no written item m00O1; ids like it: m0001"]
 
 
 def test_a_corpus_that_has_moved(mixtape: Mixtape, corpus: trees.Corpus, out: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ stored as their bytes. Nothing of TensorFlow is needed to write them. Formats: T
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ import google_crc32c
 
 from transforms.attachments import Fact, FeatureKind
 from transforms.ledger import ShardLedger
-from transforms.plan import Part, Shard, Variant
+from transforms.plan import Mixture, Part, Shard, Variant
 from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
 from transforms.sinks.base import PartWriter, ShardWriter, Sink
@@ -155,6 +156,13 @@ def _split_path(folder: str, subset: str) -> str:
     return f"{OWN_FOLDER}/{folder}/{split_name(subset)}.json"
 
 
+def records_path(shard: Shard, variant: Variant) -> str:
+    """Returns the place of a shard's records of one rate and mode."""
+    dataset = dataset_name(shard.part.corpus, variant)
+    stem = f"{_folder(shard.part.corpus, dataset)}/{dataset}-{split_name(shard.part.subset)}"
+    return f"{stem}.{TFRecordSink.name}-{shard.index:05d}-of-{shard.count:05d}"
+
+
 class _RecordShardWriter(ShardWriter):
     def __init__(self, part: Part, files: PackedFiles, recipe: Recipe) -> None:
         self._part = part
@@ -212,7 +220,8 @@ class _SplitWriter(PartWriter):
         folders = (*self._folders.values(), *sink.folders(part))
         self._splits = {folder: _Split(sink.recipe.features) for folder in folders}
 
-    def add(self, ledger: ShardLedger) -> None:
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
+        del mixtures
         for split in self._splits.values():
             split.shard_lengths.append(len(ledger.items))
         for file in ledger.files:
@@ -283,14 +292,7 @@ class TFRecordSink(Sink):
     @contextlib.contextmanager
     def open_shard(self, shard: Shard) -> Iterator[ShardWriter]:
         """Opens the files of a shard, one per rate and mode. Raises StorageError."""
-        number = f"{shard.index:05d}-of-{shard.count:05d}"
-
-        def path(variant: Variant) -> str:
-            dataset = dataset_name(shard.part.corpus, variant)
-            split = split_name(shard.part.subset)
-            return f"{_folder(shard.part.corpus, dataset)}/{dataset}-{split}.{self.name}-{number}"
-
-        with PackedFiles(self.tree, path) as files:
+        with PackedFiles(self.tree, functools.partial(records_path, shard)) as files:
             writer = _RecordShardWriter(shard.part, files, self.recipe)
             yield writer
         writer.files = files.written

@@ -6,6 +6,7 @@ reader meets an extended header. Formats: POSIX.1-1988 (ustar), wids-shard-index
 """
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 from transforms.audio import wav_header
 from transforms.ledger import ShardLedger, WrittenFile, crc32c
-from transforms.plan import Part, Shard, Variant
+from transforms.plan import Mixture, Part, Shard, Variant
 from transforms.rendering import RenderedMixture, RenderedVariant
 from transforms.sinks.base import PartWriter, ShardWriter, Sink
 from transforms.sinks.description import (
@@ -89,7 +90,7 @@ class _Tar:
 
     def write_index(self, tree: OutputTree) -> WrittenFile:
         """Writes the index beside the archive."""
-        path = self._file.path.removesuffix(".tar") + ".idx"
+        path = index_path(self._file.path)
         data = "\n".join([f"v1.2 {len(self._lines)}", *self._lines, ""]).encode("ascii")
         tree.write(path, data)
         return WrittenFile(path, len(data), crc32c(data))
@@ -126,7 +127,8 @@ class _WidsWriter(PartWriter):
         self._subset = part.subset
         self._shards: dict[str, list[dict[str, Any]]] = {folder: [] for folder in sink.folders(part)}
 
-    def add(self, ledger: ShardLedger) -> None:
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
+        del mixtures
         for file in ledger.files:
             folder, _, name = file.path.rpartition("/")
             if folder in self._shards and name.endswith(".tar"):
@@ -149,6 +151,17 @@ def _wids_index(name: str, shards: list[dict[str, Any]]) -> bytes:
     return (json.dumps(index, indent=1) + "\n").encode()
 
 
+def archive_path(shard: Shard, variant: Variant) -> str:
+    """Returns the place of a shard's archive of one rate and mode."""
+    folder = f"{shard.part.corpus}/{WebDatasetSink.name}/{variant.folder}/{variant.mode}"
+    return f"{folder}/{shard.part.subset}-{shard.index:06d}.tar"
+
+
+def index_path(archive: str) -> str:
+    """Returns the place of an archive's DALI index."""
+    return archive.removesuffix(".tar") + ".idx"
+
+
 class WebDatasetSink(Sink):
     """Tar shards ``<corpus>/webdataset/<rate>/<mode>/<subset>-<six digits>.tar``.
 
@@ -161,12 +174,7 @@ class WebDatasetSink(Sink):
     @contextlib.contextmanager
     def open_shard(self, shard: Shard) -> Iterator[ShardWriter]:
         """Opens the archives of a shard, one per rate and mode. Raises StorageError."""
-
-        def path(variant: Variant) -> str:
-            folder = f"{shard.part.corpus}/{self.name}/{variant.folder}/{variant.mode}"
-            return f"{folder}/{shard.part.subset}-{shard.index:06d}.tar"
-
-        with PackedFiles(self.tree, path) as files:
+        with PackedFiles(self.tree, functools.partial(archive_path, shard)) as files:
             writer = _TarShardWriter(shard.part, files)
             yield writer
             writer.finish()
