@@ -175,7 +175,9 @@ def write_plans(request: PlanRequest, subsets: Sequence[PlannedSubset]) -> int:
     check_writable(tree)
     with storage.only_run(tree):
         choices = request.choices
-        files = PlanFiles(tree, choices.speakers, choices.shard_size, request.roots).for_subsets(subsets)
+        files = PlanFiles(
+            tree, choices.speakers, choices.shard_size, request.roots, force=request.force
+        ).for_subsets(subsets)
         stale = [subset for subset in subsets if request.force or not files.stands(subset.listing_name)]
         _write_stale(request, files, stale)
         files.write_rejects()
@@ -198,16 +200,16 @@ def _write_stale(request: PlanRequest, files: PlanFiles, subsets: Sequence[Plann
 
 
 def build(pipeline: Any, *, files: PlanFiles, subsets: Sequence[PlannedSubset]) -> None:
-    """Adds the measuring of all mixtures and the writing of their plans to a pipeline."""
+    """Adds the measuring of all mixtures that changed and the writing of plans to a pipeline."""
     import apache_beam as beam
 
     from transforms.planning.steps import MeasureGains, PlanRow, WritePlans
 
-    rows = [
-        PlanRow(subset.listing_name, number, planned)
-        for subset in subsets
-        for number, planned in enumerate(subset.mixtures)
-    ]
+    rows = []
+    for subset in subsets:
+        kept = files.kept_rows(subset.listing_name)
+        numbered = enumerate(subset.mixtures)
+        rows += [PlanRow(subset.listing_name, n, planned) for n, planned in numbered if n not in kept]
     (
         pipeline
         | "PlannedMixtures" >> beam.Create(rows, reshuffle=False).with_output_types(PlanRow)
