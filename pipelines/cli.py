@@ -58,6 +58,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         raise UsageError("name a command, as above")
     arguments.command_line = ("mixtape", *argv)
     arguments.problems = _misspelt(arguments.parser, passed_on)
+    if not getattr(arguments, "on_beam", True):
+        strange = (word for word in passed_on if word.startswith("-"))
+        arguments.problems = arguments.problems or [
+            f"{word} is not a flag of this command" for word in strange
+        ]
+        passed_on = []
     if passed_on and not arguments.problems and not arguments.quiet:
         print(f"passed on to Beam: {' '.join(passed_on)}", file=sys.stderr)
         workers_given = any(word.split("=")[0] == "--workers" for word in argv)
