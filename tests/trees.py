@@ -14,7 +14,8 @@ import numpy as np
 import soundfile
 
 from pipelines import cli
-from transforms.corpora import librimix, wsj0mix
+from tests.clips import write_clip
+from transforms.corpora import avse, librimix, wsj0mix
 from transforms.finishing import PartSummary, finish_part
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, Source, StoredPlan, write_plan
 from transforms.rendering import CROSS_FADE_SAMPLES
@@ -51,6 +52,8 @@ class Kind:
         flags: what the command line needs beside plan, output and formats, but for ``--<root> <folder>``.
         types: the mixture types that small runs make.
         streams: all that is written of a mixture.
+        varied: whether rates, modes and types can be chosen; else there is one variant.
+        length: samples of utterance k, given k and the shortest one.
     """
 
     part: Part
@@ -63,6 +66,13 @@ class Kind:
     flags: Callable[["Corpus"], Sequence[str]]
     types: tuple[str, ...]
     streams: tuple[str, ...]
+    varied: bool = True
+    length: Callable[[int, int], int] = lambda index, samples: samples + 10 * (index % 7)
+
+    @property
+    def variants(self) -> int:
+        """How many rates and modes the command line of ``Corpus.flags`` makes."""
+        return 4 if self.varied else 1
 
     @property
     def speech(self) -> str:
@@ -91,7 +101,7 @@ class Corpus:
 
     @property
     def kind(self) -> Kind:
-        return KINDS[self.recipe]
+        return KINDS.get(self.recipe) or FIXED_KINDS[self.recipe]
 
     @property
     def part(self) -> Part:
@@ -108,6 +118,10 @@ class Corpus:
     def utterance(self, index: int) -> Path:
         return Path(self.roots[self.kind.speech]) / self.kind.utterance.format(100 + index)
 
+    def write_utterance(self, index: int, samples: int, *, seed: int) -> None:
+        """Writes an utterance of noise that is as long as it may be; with other seeds it is another."""
+        write_noise(self.utterance(index), self.kind.length(index, samples), seed=seed)
+
     def mixture(self, index: int, *, gain: float = 0.5) -> Mixture:
         """Returns the mixture of utterances ``index`` and ``index + 1``, at some level."""
         return self.kind.mixture(index, gain)
@@ -121,25 +135,18 @@ class Corpus:
 
     def flags(self, out: Path) -> list[str]:
         """Returns the command line that renders everything in every format."""
+        varied = ("--table-paths", "relative", "--rates", "8000", "16000", "--modes", "min", "max")
         return [
-            *(
-                "render",
-                self.recipe,
-                "--plan",
-                str(self.plan),
-                "--out",
-                str(out),
-                "--table-paths",
-                "relative",
-            ),
+            *("render", self.recipe, "--plan", str(self.plan), "--out", str(out)),
             *self.kind.flags(self),
-            *("--rates", "8000", "16000", "--modes", "min", "max"),
+            *(varied if self.kind.varied else ()),
             *("--formats", *ALL_FORMATS),
         ]
 
     def small_flags(self) -> list[str]:
         """Returns flags that make less: one rate, few types, shards of two mixtures."""
-        return ["--rates", "8000", "--types", *self.kind.types, "--shard-size", "2"]
+        varied = ("--rates", "8000", "--types", *self.kind.types)
+        return [*(varied if self.kind.varied else ()), "--shard-size", "2"]
 
     def job(self, out: Path, options: RenderOptions = SMALL, **changes: Any) -> RenderJob:
         return RenderJob(str(out), self.recipe, self.roots, options, **changes)
@@ -164,12 +171,13 @@ def write_response(path: Path, samples: int, *, delay: int, seed: int) -> None:
 def make_corpus(folder: Path, *, mixtures: int = 5, samples: int = 700, recipe: str = "librimix") -> Corpus:
     """Writes one more utterances than mixtures, what else the recipe mixes, and a plan that chains them.
 
-    The utterances have ``samples`` samples and a few more. Noises are long enough for all mixtures, but
-    for the first one of ``mixtures``, which is repeated. Room responses have 120 samples and a few more.
+    The utterances have ``samples`` samples and a few more; AVSE's, some 9000 more. Noises are long enough
+    for all mixtures, but for the first one of ``mixtures``, which is repeated. Room responses have 120
+    samples and a few more.
     """
     corpus = Corpus(folder, (), recipe)
     for index in range(mixtures + 1):
-        write_noise(corpus.utterance(index), samples + 10 * (index % 7), seed=index)
+        corpus.write_utterance(index, samples, seed=index)
     corpus.kind.surround(corpus, samples)
     return corpus.with_mixtures(corpus.mixture(index) for index in range(mixtures))
 
@@ -267,6 +275,42 @@ def _named_roots(corpus: Corpus) -> list[str]:
     return ["--root", *(f"{name}={url}" for name, url in corpus.roots.items())]
 
 
+def _write_videos(corpus: Corpus, samples: int) -> None:
+    """Writes a video for every utterance that a target can be; AVSE's utterances are extracted already."""
+    for path in sorted(Path(corpus.roots["speech_maskers"]).rglob("*.wav")):
+        place = path.relative_to(corpus.roots["speech_maskers"]).with_suffix(".mp4")
+        write_clip(
+            Path(corpus.roots["lrs3"]) / place, np.zeros(8000, np.int16), pictures=9, seed=int(path.stem)
+        )
+    write_noise(Path(corpus.roots["noise_maskers"]) / "unused.wav", samples, seed=1)
+
+
+def _scene(index: int, gain: float) -> Mixture:
+    """Returns AVSE's scene of utterance ``index`` with ``index + 1`` as a masker."""
+    target, masker = (AVSE.utterance.format(100 + index + k).removesuffix(".wav") for k in range(2))
+    return avse.to_mixture(
+        f"S{index:05d}",
+        target,
+        kind="speech",
+        masker=masker,
+        offset_samples=index % 3,
+        snr_db=round(10 * gain - 7, 4),
+        wavs=True,
+    )
+
+
+def _write_scenes(corpus: Corpus) -> None:
+    scenes = []
+    for mixture in corpus.mixtures:
+        target, masker = mixture.sources
+        names = (target.path.removesuffix(".wav"), masker.path.removesuffix(".wav"))
+        scene = avse.Scene(
+            *("train", mixture.id, names[0], 1, "speech", 0, 1, names[1]), masker.offset_samples, masker.level
+        )
+        scenes.append(scene)
+    corpus.plan.write_bytes(avse.scenes_json(scenes))
+
+
 _SOURCES = ("s1", "s2", "noise")
 
 LIBRIMIX = Kind(
@@ -307,7 +351,22 @@ MIXTURES = Kind(
     types=("mix_clean", "mix_both"),
     streams=(*_SOURCES, "s1_dry", "s2_dry", "mix_clean", "mix_both", "mix_single"),
 )
+AVSE = Kind(
+    part=Part("avse", "AVSE", "train"),
+    roots={"target_wavs": "talk", "speech_maskers": "talk", "lrs3": "LRS3", "noise_maskers": "noise"},
+    utterance="pretrain/{0}/{0}.wav",
+    plan="scenes.train.json",
+    surround=_write_videos,
+    mixture=_scene,
+    write=_write_scenes,
+    flags=lambda corpus: [f"--{name.replace('_', '-')}={url}" for name, url in corpus.roots.items()],
+    types=("mixed",),
+    streams=("target", "interferer", "mixed"),
+    varied=False,
+    length=lambda index, samples: samples + 9000 + 10 * index,
+)
 KINDS: Mapping[str, Kind] = {"librimix": LIBRIMIX, "wsj0mix": WSJ0MIX, "mixtures": MIXTURES}
+FIXED_KINDS: Mapping[str, Kind] = {"avse": AVSE}
 
 
 def render(job: RenderJob, mixtures: Sequence[Mixture], *, order: random.Random | None = None) -> "Rendering":
@@ -318,7 +377,7 @@ def render(job: RenderJob, mixtures: Sequence[Mixture], *, order: random.Random 
         mixtures: what to render.
         order: shuffles the shards.
     """
-    part = KINDS[job.recipe].part
+    part = (KINDS.get(job.recipe) or FIXED_KINDS[job.recipe]).part
     plan = store_plan(job, part, mixtures)
     shards = plan.shards
     if order:

@@ -119,8 +119,11 @@ def share_done(share: float, part: Part = PART) -> Callable[[Path], bool]:
     wanted = share * MIXTURES
 
     def done(out: Path) -> bool:
-        folder = out / f"{part.corpus}/wav8k/min/{part.subset}/s1"
-        return folder.is_dir() and len(os.listdir(folder)) >= wanted
+        scenes = part.recipe == "avse"
+        folder = out / (f"{part.subset}/scenes" if scenes else f"{part.corpus}/wav8k/min/{part.subset}/s1")
+        end = "_mixed.wav" if scenes else ".wav"
+        names = os.listdir(folder) if folder.is_dir() else []
+        return sum(name.endswith(end) for name in names) >= wanted
 
     return done
 
@@ -161,7 +164,7 @@ def test_everything_is_killed(corpus: Corpus, whole: Whole, start: Callable[...,
     assert_completed(corpus, killed.out, whole)
 
 
-@pytest.mark.parametrize("corpus", ["wsj0mix", "mixtures"], indirect=True)
+@pytest.mark.parametrize("corpus", ["wsj0mix", "mixtures", "avse"], indirect=True)
 def test_other_recipes_are_killed(corpus: Corpus, whole: Whole, start: Callable[..., Run]) -> None:
     killed = start()
     killed.wait_for(share_done(0.3, corpus.part))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pipelines import cli
 from tests.trees import (
+    FIXED_KINDS,
     KINDS,
     Corpus,
     changed,
@@ -20,11 +22,10 @@ from tests.trees import (
     make_corpus,
     run,
     run_without_beam,
-    write_noise,
 )
 from transforms import report
 
-every_recipe = pytest.mark.parametrize("recipe", list(KINDS), indirect=True, scope="module")
+every_recipe = pytest.mark.parametrize("recipe", [*KINDS, *FIXED_KINDS], indirect=True, scope="module")
 
 LEDGER = "_mixtape/ledger/shard-{0.part.name}-00000{1}.json"
 STAMPS = "_mixtape/stamps/{0.part.name}-00000{1}.json"
@@ -100,7 +101,8 @@ def shards_in(names: set[str]) -> set[int]:
 
 def waves_in(names: set[str]) -> set[str]:
     """Returns the ids of the items whose WAV files are among some files."""
-    return {Path(name).stem for name in names if name.endswith(".wav")}
+    stems = (Path(name).stem for name in names if name.endswith(".wav"))
+    return {re.sub("_(mixed|target|interferer)$", "", stem) for stem in stems}
 
 
 @every_recipe
@@ -128,7 +130,7 @@ def test_touched_sources_are_read_once(corpus: Corpus, out: Path) -> None:
 
 @every_recipe
 def test_a_changed_source(corpus: Corpus, out: Path, rebuilt_equals_fresh: Callable[..., bool]) -> None:
-    write_noise(corpus.utterance(3), 650, seed=55)
+    corpus.write_utterance(3, 705, seed=55)
     before = identities(out)
     assert run(corpus, out, *corpus.small_flags()) == 0
     redone = changed(before, out)
@@ -258,7 +260,7 @@ def test_a_shrunk_plan_leaves_wavs_but_no_shards(corpus: Corpus, out: Path, tmp_
     found, fresh = contents(out), contents(tmp_path / "fresh")
     left = found.keys() - fresh.keys()
     assert {name: found.get(name) for name in fresh} == fresh
-    assert left == {name for name in found if name.endswith(".wav")} - fresh.keys()
+    assert left == {name for name in found if name.endswith((".wav", ".mp4"))} - fresh.keys()
     assert waves_in(left) == {mixture.id for mixture in corpus.mixtures[2:]}
 
 

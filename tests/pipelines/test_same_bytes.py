@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.trees import ALL_FORMATS, KINDS, UNEQUAL, Corpus, contents, files, make_corpus, run
+from tests.trees import ALL_FORMATS, FIXED_KINDS, KINDS, UNEQUAL, Corpus, contents, files, make_corpus, run
 from transforms import report
+
+WITH_TABLES = ("librimix", "mixtures")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -19,7 +21,7 @@ def short_report() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
+@pytest.fixture(scope="module", params=[*KINDS, *FIXED_KINDS])
 def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Nine mixtures in five shards of two; a missing source rejects all items of the third."""
     made = make_corpus(tmp_path_factory.mktemp("corpora"), mixtures=9, recipe=request.param)
@@ -36,8 +38,8 @@ def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 def test_the_tree_holds_all_that_it_should(corpus: Corpus, expected: dict[str, bytes]) -> None:
-    variants, packed, written = 4, 4, 7
-    tables = {"librimix": 2 * 3 * variants, "wsj0mix": 0, "mixtures": 2 * 3 * variants}[corpus.recipe]
+    variants, packed, written = corpus.kind.variants, 4, 7
+    tables = 2 * 3 * variants if corpus.recipe in WITH_TABLES else 0
     ends = {"wav": 0, "tar": 0, "idx": 0, "csv": 0, "json": 0, "parquet": 0}
     for name in expected:
         end = name.rpartition(".")[2]
@@ -77,16 +79,24 @@ def test_corpora_elsewhere_with_other_times(
     assert contents(tmp_path / "other" / "out") == expected
 
 
+def is_of_the_tree(name: str) -> bool:
+    """Tells whether a file is one of the published tree's, and not of an archive's."""
+    folder = name.split("/")[1]
+    return folder.startswith("wav") or folder == "scenes"
+
+
 def test_formats_do_not_touch_each_other(corpus: Corpus, expected: dict[str, bytes], tmp_path: Path) -> None:
     alike = ("_mixtape/plan", "_mixtape/rejects.csv")
     for form, marks in {
-        "wav": ("/wav8k/", "/wav16k/"), "webdataset": ("/webdataset/",), "tfrecord": ("/tfrecord/",)
-    }.items():  # fmt: skip
+        "wav": ("/wav8k/", "/wav16k/", "/scenes/"),
+        "webdataset": ("/webdataset/",),
+        "tfrecord": ("/tfrecord/",),
+    }.items():
         own = {
             name: data
             for name, data in expected.items()
             if name.startswith(alike)
-            or (any(mark in name for mark in marks) and (form != "wav" or name.split("/")[1][:3] == "wav"))
+            or (any(mark in name for mark in marks) and (form != "wav" or is_of_the_tree(name)))
         }
         flags = ("--formats", form, "--shard-size", "2", "--max-rejects", "2")
         assert run(corpus, tmp_path / form, *flags) == 0
@@ -112,13 +122,14 @@ def test_rendering_in_two_goes(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_absolute_paths_in_tables_are_the_only_trace_of_the_place(corpus: Corpus, tmp_path: Path) -> None:
-    flags = ("--table-paths", "absolute", "--max-rejects", "2")
+    absolute = ("--table-paths", "absolute") if corpus.kind.varied else ()
+    flags = (*absolute, "--max-rejects", "2")
     for place in ("here", "there"):
         assert run(corpus, tmp_path / place, *flags) == 0
     here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
     different = {name for name in here | there if here.get(name) != there.get(name)}
     tables = {name for name in here if "/metadata/mixture_" in name}
-    assert bool(tables) == (corpus.recipe != "wsj0mix")
+    assert bool(tables) == (corpus.recipe in WITH_TABLES)
     assert different - {f"_mixtape/parts/{corpus.part.name}.json"} == tables
     assert all(
         there[name] == here[name].replace(bytes(tmp_path / "here"), bytes(tmp_path / "there"))
