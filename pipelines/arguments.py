@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipelines import align_arguments, avse_arguments, show_arguments
+from pipelines import align_arguments, avse_arguments, pack_arguments, show_arguments
 from pipelines.export_arguments import EXPORT_KINDS, add_rebase
 
 Adder = Callable[[argparse.ArgumentParser], None]
@@ -56,6 +56,7 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     _group(commands, "build", "metadata, plan and render in one go", _BUILD)
     _add(commands, "align", "pipelines.align", "cut videos into sound and the frames of it", _align)
     _group(commands, "export", "list a corpus for other tools", _EXPORT)
+    _add(commands, "pack", "pipelines.pack", "make compressed archives readable at random", _pack)
     _add(commands, "verify", "pipelines.verify", "compare an output with what its ledger says", _verify)
     _add(commands, "show", "pipelines.show", "tell one item's whole story", show_arguments.add_show)
     _add(commands, "report", "pipelines.report", "make an output's report anew", show_arguments.add_report)
@@ -316,6 +317,11 @@ def _build_librimix(parser: argparse.ArgumentParser) -> None:
     _librimix_choices(parser)
     _render_choices(parser)
     _rejecting(parser)
+    _common(parser)
+
+
+def _pack(parser: argparse.ArgumentParser) -> None:
+    pack_arguments.add_arguments(parser)
     _common(parser)
 
 

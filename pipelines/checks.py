@@ -3,14 +3,19 @@
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from pipelines.runner import Running, check_flags
 from transforms import storage
+from transforms.archives import corpus_root
 from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.rejects import RejectLimit
 
 T = TypeVar("T")
+
+# Arguments that name corpora, and the folder that archives of them are published with.
+_ARCHIVED = {"librispeech": "LibriSpeech", "wham": "wham_noise", "wsj0": "", "corpus": ""}
 
 
 class Checker:
@@ -19,11 +24,20 @@ class Checker:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.problems: list[str] = list(arguments.problems)
+        self._find_corpora()
 
     def raise_problems(self) -> None:
         """Raises UsageError if anything was found wrong, naming each problem once."""
         if self.problems:
             raise UsageError(tuple(dict.fromkeys(self.problems)))
+
+    def _find_corpora(self) -> None:
+        """Puts in place of each corpus that is an archive the URL below which its files are found."""
+        for name, inner in _ARCHIVED.items():
+            url = getattr(self.arguments, name, None)
+            if url:
+                folder = inner or _ARCHIVED.get(getattr(self.arguments, "kind", None) or "", "")
+                setattr(self.arguments, name, self.attempt(partial(corpus_root, url, inner=folder), url))
 
     def attempt(self, read: Callable[[], T], fallback: T) -> T:
         """Returns what ``read`` gives; notes its problems and returns the fallback instead."""
@@ -95,7 +109,11 @@ class Checker:
         names = [name for name, _, _ in pairs]
         for name in sorted({name for name in names if names.count(name) > 1}):
             self.problems.append(f"--root {name}: is given twice; give one URL")
-        return {name: storage.absolute(url) for name, _, url in pairs if name and url}
+        given = {name: url for name, _, url in pairs if name and url}
+        return {
+            name: storage.absolute(self.attempt(partial(corpus_root, url), url))
+            for name, url in given.items()
+        }
 
     def running(self, passed_on: Sequence[str]) -> Running:
         """Returns how the job runs. Flags for Beam are tried unless some of them look misspelt."""

@@ -8,6 +8,7 @@ from apache_beam.metrics import Metrics
 from transforms.finishing import PartSummary, finish_part
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, process_shard
+from transforms.storage import Listings
 from transforms.verification import CheckResult, Mismatch, ShardCheck, check_shard
 
 
@@ -17,8 +18,11 @@ class _ProcessShard(beam.DoFn):
     def __init__(self, job: RenderJob) -> None:
         self._job = job
 
+    def setup(self) -> None:
+        self._listings = Listings()
+
     def process(self, shard: Shard) -> list[ShardResult]:
-        result = process_shard(self._job, shard)
+        result = process_shard(self._job, shard, self._listings)
         for name, amount in (
             ("items_written", result.written),
             ("items_rejected", result.rejected),

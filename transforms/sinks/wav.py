@@ -14,12 +14,13 @@ from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
 from transforms.sinks.base import NothingBeside, PartWriter, ShardWriter, Sink
 from transforms.sinks.tables import TablesWriter
-from transforms.storage import OutputTree
+from transforms.storage import ManyWrites, OutputTree
 
 
 class _WavWriter(ShardWriter):
-    def __init__(self, tree: OutputTree, recipe: Recipe, part: Part) -> None:
+    def __init__(self, tree: OutputTree, writes: ManyWrites, recipe: Recipe, part: Part) -> None:
         self._tree = tree
+        self._writes = writes
         self._recipe = recipe
         self._part = part
 
@@ -30,11 +31,11 @@ class _WavWriter(ShardWriter):
             for stream, pcm in rendered.pcm.items():
                 path = self._recipe.wav_path(self._part, variant, stream, item.mixture.id)
                 samples = pcm if sys.byteorder == "little" else pcm.astype("<i2")
-                self._tree.write(path, header, samples.data)
+                self._writes.write(path, header, samples.data)
         for attachment in item.attachments:
             for number, piece in enumerate(attachment.pieces):
                 path = self._recipe.attachment_path(self._part, attachment.type, item.mixture.id, number)
-                self._tree.write(path, piece)
+                self._writes.write(path, piece)
         counts = {one.name: len(one.pieces) for one in item.attachments}
         remove_attachments(self._tree, self._recipe, self._part, item.mixture.id, kept=counts)
 
@@ -67,8 +68,9 @@ class WavSink(Sink):
 
     @contextlib.contextmanager
     def open_shard(self, shard: Shard) -> Iterator[ShardWriter]:
-        """Opens a shard; each file stands as soon as its item was added."""
-        yield _WavWriter(self.tree, self.recipe, shard.part)
+        """Opens a shard; on a disk each file stands as soon as its item was added, in a store in the end."""
+        with self.tree.many_writes() as writes:
+            yield _WavWriter(self.tree, writes, self.recipe, shard.part)
 
     def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
         """Begins the tables of a part, if the recipe publishes any."""

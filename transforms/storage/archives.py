@@ -96,7 +96,7 @@ class Archive:
             )
         return data
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> RangeFile:
         """Returns a handle that reads a member by ranges. Raises as ``attempt`` does."""
         member = self.member(path)
 
@@ -109,7 +109,7 @@ class Archive:
             head = min(member.end - member.start, end + _HEADER_MARGIN_BYTES)
             return self._unzipped(path, self._bytes(member, 0, head), end)[start:], member.stamp(self.stamp)
 
-        return cast(BinaryIO, RangeFile(self.url_of(path), fetch, size_bytes=member.size_bytes))
+        return RangeFile(self.url_of(path), fetch, size_bytes=member.size_bytes)
 
     def below(self, folder: str) -> Iterator[tuple[str, Member]]:
         """Yields the members below a folder at any depth, by their paths relative to it."""

@@ -66,13 +66,17 @@ def read_span(url: str, span: Span = None) -> tuple[bytes, FileStamp]:
 class RangeFile(io.RawIOBase):
     """A file that is read by blocks, the last few of which are kept.
 
-    A library that reads through it may swallow exceptions, so the first one is raised again on closing.
-
     Args:
         url: what it is, for messages.
         fetch: reads the bytes from one place to before another.
         size_bytes: length of the file; None to learn it by reading the first block.
         block_bytes: how much is read at once.
+
+    Attributes:
+        stamp: of the file, once some of it was read.
+        size_bytes: length of the file.
+        silent: let a failure look like the end of the file, for libraries that cannot bear exceptions;
+            closing the file raises the first one, always.
 
     Raises:
         MixtapeError: reading failed, or the file was replaced meanwhile.
@@ -88,6 +92,7 @@ class RangeFile(io.RawIOBase):
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._place = 0
         self._failure: Exception | None = None
+        self.silent = False
         self.stamp: FileStamp | None = None
         self.size_bytes = 0 if size_bytes is None else size_bytes
         if size_bytes is None:
@@ -120,6 +125,8 @@ class RangeFile(io.RawIOBase):
         while done < wanted:
             number, skip = divmod(self._place, self._block_bytes)
             piece = self._block(number)[skip : skip + wanted - done]
+            if not piece:
+                break
             view[done : done + len(piece)] = piece
             done += len(piece)
             self._place += len(piece)
@@ -133,6 +140,8 @@ class RangeFile(io.RawIOBase):
             self._blocks[number] = self._read_block(number)
         except Exception as error:
             self._failure = self._failure or error
+            if self.silent:
+                return b""
             raise
         if len(self._blocks) > _KEPT_BLOCKS:
             self._blocks.popitem(last=False)

@@ -1,6 +1,7 @@
 """Reading: plain functions that take the URL of a file or folder, wherever it is."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
@@ -8,7 +9,7 @@ from transforms.errors import StorageError
 from transforms.storage import clients
 from transforms.storage.archives import Archive, archive_of, forget_archives
 from transforms.storage.failures import attempt
-from transforms.storage.plain import open_ranges, read_span, stamp_of_file
+from transforms.storage.plain import RangeFile, open_ranges, read_span, stamp_of_file
 from transforms.storage.urls import FileEntry, FileStamp, local_path, parent
 
 _NO_FOLDER = "no such folder; check the path"
@@ -43,16 +44,25 @@ def read_text(url: str) -> str:
 
 
 def open_header(url: str) -> str | BinaryIO:
-    """Returns a local file's path, or a handle that reads a remote file by ranges.
+    """Returns a local file's path, or a handle through which libsndfile reads a remote file by ranges.
 
-    Closing the handle raises what reading through it raised first, since libraries swallow it.
+    That library swallows what reading raises, so to it a failure looks like the end of the file, and
+    closing the handle raises it. Raises StorageError.
     """
+    opened = open_ranged(url)
+    if isinstance(opened, RangeFile):
+        opened.silent = True
+    return opened
+
+
+def open_ranged(url: str) -> str | BinaryIO:
+    """Returns a local file's path, or a handle that reads a remote file by ranges. Raises StorageError."""
     path = local_path(url)
     if path is not None:
         return path
     if inside := archive_of(url):
         archive, member = inside
-        return archive.open(member)
+        return cast(BinaryIO, archive.open(member))
     return cast(BinaryIO, open_ranges(url))
 
 
@@ -164,7 +174,7 @@ def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {here})
             else:
                 yield _local_entry(prefix + entry.name, entry)
@@ -174,7 +184,7 @@ def _local_entry(path: str, found: os.DirEntry[str]) -> FileEntry:
     """Returns the entry of a local file; a link that leads nowhere has no bytes."""
     try:
         status = found.stat()
-    except FileNotFoundError:
+    except OSError:
         return FileEntry(path, 0)
     return FileEntry(path, status.st_size, str(status.st_mtime_ns))
 
@@ -223,14 +233,16 @@ class Listings:
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, FileStamp | None]] = {}
+        self._listing = threading.Lock()
 
     def stamp(self, url: str) -> FileStamp | None:
         """Returns a file's stamp as ``storage.stamp`` does."""
         if local_path(url) is not None or archive_of(url) or url.startswith("http"):
             return stamp(url)
         folder, name = parent(url)
-        if folder not in self._folders:
-            self._folders[folder] = _stamps_in(folder)
+        with self._listing:
+            if folder not in self._folders:
+                self._folders[folder] = _stamps_in(folder)
         return self._folders[folder].get(name)
 
     def size(self, url: str) -> int | None:
