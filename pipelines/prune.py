@@ -13,6 +13,7 @@ from transforms.plan import FORMATS, MODES, Format, Part, StoredPlan, Variant
 from transforms.sharding import RenderJob, plan_path, plan_rejects_path, stamps_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.sinks.base import Sink
+from transforms.sinks.records import RECORD_KINDS
 from transforms.sinks.tables import TABLE_KINDS
 from transforms.sinks.wav import WavSink
 from transforms.storage import OWN_FOLDER, OutputTree
@@ -145,17 +146,19 @@ def _shard_files(job: RenderJob, part: Part) -> Iterator[str]:
 
 
 def _tables(job: RenderJob, part: Part) -> Iterator[str]:
-    """Yields the tables of a part, whatever options made them."""
-    place = job.rules.table_path
-    if place is None:
-        return
+    """Yields the tables and records of a part, whatever options made them."""
+    recipe = job.rules
     matches = map(_RATE_FOLDER.fullmatch, job.tree.names(part.corpus))
     rates_hz = [1000 * int(match[1]) for match in matches if match]
     for rate_hz, mode in itertools.product(rates_hz, MODES):
-        for kind, mix_type in itertools.product(TABLE_KINDS, job.rules.types):
-            path = place(part, Variant(rate_hz, mode), kind, mix_type)
-            if job.tree.exists(path):
-                yield path
+        variant = Variant(rate_hz, mode)
+        paths: list[str] = []
+        if recipe.table_path is not None:
+            kinds = itertools.product(TABLE_KINDS, recipe.types)
+            paths += [recipe.table_path(part, variant, kind, mix_type) for kind, mix_type in kinds]
+        if recipe.record_path is not None:
+            paths += [recipe.record_path(part, variant, kind) for kind in RECORD_KINDS]
+        yield from filter(job.tree.exists, paths)
 
 
 def _remove_indices(job: RenderJob, part: Part, formats: Sequence[Format]) -> None:

@@ -111,9 +111,10 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     rejects = read_plan_rejects(job.tree, part_name)
     shard_files: set[str] = set()
     for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
+        mixtures = plan.read_shard(index)
         for writer in writers:
-            writer.add(ledger)
-        statistics.add(ledger, plan.read_shard(index), recipe=job.rules, formats=job.options.formats)
+            writer.add(ledger, mixtures)
+        statistics.add(ledger, mixtures, recipe=job.rules, formats=job.options.formats)
         rejects += ledger.rejects
         shard_files.update(file.path for file in ledger.files)
     _remove_leftovers(sinks, plan.part, shard_files)

@@ -20,7 +20,8 @@ from transforms.plan import Mixture, Part, Shard, Variant
 from transforms.rejects import Reject
 from transforms.storage import OWN_FOLDER, Buffer, OutputTree
 
-LEDGER_FORMAT = 1
+LEDGER_FORMAT = 2
+_SNR_DECIMALS = 6
 _FOLDER = f"{OWN_FOLDER}/ledger"
 
 
@@ -39,6 +40,8 @@ class VariantRecord:
         crc32c: checksum of each stream's 16-bit little-endian samples, by stream name.
         snr_db: of each mixture type, the SNR of its components in order.
         facts: what the recipe declares as facts, lists apart.
+        gains, starts_s, ends_s: as ``RenderedVariant`` has them, by role, where the recipe publishes
+            records of its items.
     """
 
     variant: Variant
@@ -46,6 +49,25 @@ class VariantRecord:
     crc32c: Mapping[str, int]
     snr_db: Mapping[str, Sequence[float]]
     facts: Mapping[str, Scalar] = field(default_factory=dict)
+    gains: Mapping[str, float] = field(default_factory=dict)
+    starts_s: Mapping[str, float] = field(default_factory=dict)
+    ends_s: Mapping[str, float] = field(default_factory=dict)
+
+
+_OPTIONAL_FIELDS = ("facts", "gains", "starts_s", "ends_s")
+
+
+@dataclass(frozen=True, slots=True)
+class SnrRecord:
+    """An SNR that was planned for a source, and what was measured once its level was applied, in dB."""
+
+    planned: float
+    measured: float
+
+    @property
+    def deviation(self) -> float:
+        """By how much the measured one is higher, rounded to 1e-6 dB."""
+        return round(self.measured - self.planned, _SNR_DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +86,13 @@ class ItemRecord:
         id: of the mixture.
         variants: what was made at each rate and mode.
         attachments: the files of each attachment, in order, by its name.
+        planned_snr_db: of each source whose level is an SNR, that SNR as planned and as measured, by role.
     """
 
     id: str
     variants: tuple[VariantRecord, ...]
     attachments: Mapping[str, tuple[PieceRecord, ...]] = field(default_factory=dict)
+    planned_snr_db: Mapping[str, SnrRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +159,18 @@ def _compact(value: Any) -> str:
 
 
 def _item_to_json(item: ItemRecord) -> dict[str, Any]:
-    fields = {"id": item.id, "variants": [_variant_to_json(record) for record in item.variants]}
-    if not item.attachments:
-        return fields
-    attachments = {
-        name: [[piece.size_bytes, piece.crc32c] for piece in pieces]
-        for name, pieces in item.attachments.items()
-    }
-    return {**fields, "attachments": attachments}
+    fields: dict[str, Any] = {"id": item.id, "variants": list(map(_variant_to_json, item.variants))}
+    if item.attachments:
+        fields["attachments"] = {
+            name: [[piece.size_bytes, piece.crc32c] for piece in pieces]
+            for name, pieces in item.attachments.items()
+        }
+    if item.planned_snr_db:
+        fields["planned_snr_db"] = {
+            role: {"planned": snr.planned, "measured": snr.measured, "deviation": snr.deviation}
+            for role, snr in item.planned_snr_db.items()
+        }
+    return fields
 
 
 def _variant_to_json(record: VariantRecord) -> dict[str, Any]:
@@ -153,7 +181,7 @@ def _variant_to_json(record: VariantRecord) -> dict[str, Any]:
         "crc32c": record.crc32c,
         "snr_db": record.snr_db,
     }
-    return {**fields, "facts": record.facts} if record.facts else fields
+    return fields | {name: value for name in _OPTIONAL_FIELDS if (value := getattr(record, name))}
 
 
 def _item_from_json(fields: Mapping[str, Any]) -> ItemRecord:
@@ -164,6 +192,10 @@ def _item_from_json(fields: Mapping[str, Any]) -> ItemRecord:
             name: tuple(PieceRecord(*piece) for piece in pieces)
             for name, pieces in fields.get("attachments", {}).items()
         },
+        {
+            role: SnrRecord(snr["planned"], snr["measured"])
+            for role, snr in fields.get("planned_snr_db", {}).items()
+        },
     )
 
 
@@ -173,7 +205,7 @@ def _variant_from_json(fields: Mapping[str, Any]) -> VariantRecord:
         fields["samples"],
         fields["crc32c"],
         {mix_type: tuple(snrs) for mix_type, snrs in fields["snr_db"].items()},
-        fields.get("facts", {}),
+        **{name: fields.get(name, {}) for name in _OPTIONAL_FIELDS},
     )
 
 

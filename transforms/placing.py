@@ -1,5 +1,6 @@
 """Rooms, places and levels: what turns recordings into the sources of a mixture."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -19,6 +20,7 @@ Doubles = NDArray[np.float64]
 SPEECH = "speech"
 LATEST_START_SAMPLES = 1 << 28
 _STAGE = "level"
+_SNR_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,19 @@ class Placed:
         gains: linear gain applied to each source, by role; of a recipe that levels its sources
             once they are padded, the gain that will be.
         starts_s: when each source begins in the mixture, by role.
+        ends_s: when the direct sound of each source ends in the mixture, by role.
         facts: what else levelling found that the recipe declares as facts of the mixture.
+        measured_snr_db: of each source whose level is an SNR, that SNR as it is measured once the level
+            is applied, rounded to 1e-6 dB, by role.
     """
 
     signals: Mapping[str, Samples]
     references: Mapping[str, Samples]
     gains: Mapping[str, float]
     starts_s: Mapping[str, float]
+    ends_s: Mapping[str, float] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    measured_snr_db: Mapping[str, float] = field(default_factory=dict)
 
 
 def in_room(samples: Doubles, response: Doubles) -> tuple[Doubles, Doubles]:
@@ -109,6 +116,7 @@ def place_sources(
     signals: dict[str, Doubles] = {}
     references: dict[str, Doubles] = {}
     gains: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for source in levelling_order(mixture):
         if source.role not in recordings:
             continue
@@ -116,11 +124,13 @@ def place_sources(
         direct = None
         if source.rir:
             own, direct = in_room(own, responses[source.role].astype(np.float64))
-        gain = _gain(source, own, signals, rate_hz)
-        gains[source.role] = gain
-        signals[source.role] = placed_at(own * gain, source.start_samples)
+        made = _levelled(source, own, signals, rate_hz)
+        gains[source.role] = made.gain
+        if made.snr_db is not None:
+            measured[source.role] = round(made.snr_db, _SNR_DECIMALS)
+        signals[source.role] = placed_at(made.samples, source.start_samples)
         if direct is not None:
-            references[source.role + DRY_SUFFIX] = placed_at(direct * gain, source.start_samples)
+            references[source.role + DRY_SUFFIX] = placed_at(direct * made.gain, source.start_samples)
     order = [source.role for source in mixture.sources if source.role in signals]
     starts_s = {source.role: source.start_samples / rate_hz for source in mixture.sources}
     return Placed(
@@ -128,6 +138,7 @@ def place_sources(
         references=references,
         gains={role: gains[role] for role in order},
         starts_s={role: starts_s[role] for role in order},
+        measured_snr_db={role: measured[role] for role in order if role in measured},
     )
 
 
@@ -154,19 +165,44 @@ def levelling_order(mixture: Mixture) -> Sequence[Source]:
     return sorted(mixture.sources, key=lambda source: (is_noise(source.role), source.level_kind == "snr"))
 
 
-def _gain(source: Source, own: Doubles, levelled: Mapping[str, Doubles], rate_hz: int) -> float:
+@dataclass(frozen=True)
+class _Levelled:
+    """A signal at its level, the gain that brought it there, and the SNR then, where that was planned."""
+
+    samples: Doubles
+    gain: float
+    snr_db: float | None = None
+
+
+def _levelled(source: Source, own: Doubles, levelled: Mapping[str, Doubles], rate_hz: int) -> _Levelled:
+    """Brings a signal to its level; measures an SNR again, the way it was planned. Raises SourceError."""
     if source.level_kind == "gain":
-        return float(source.level)
+        gain = float(source.level)
+        return _Levelled(own * gain, gain)
     if source.level_kind == "target":
         change_db = source.level - measured_db(own, source.measure, rate_hz, name=source.name)
-        return float(10.0 ** (change_db / 20.0))
+        gain = float(10.0 ** (change_db / 20.0))
+        return _Levelled(own * gain, gain)
     reference = _reference(source, levelled)
     if source.measure == "rms":
-        ratio = float(np.sum(np.square(reference))) / float(np.sum(np.square(own)))
-        return float(np.sqrt(ratio) * 10.0 ** (-source.level / 20.0))
+        energy = _energy(reference, source.against)
+        gain = float(np.sqrt(energy / _energy(own, source.name)) * 10.0 ** (-source.level / 20.0))
+        scaled = own * gain
+        return _Levelled(scaled, gain, 10.0 * math.log10(energy / _energy(scaled, source.name)))
     against_db = measured_db(reference, source.measure, rate_hz, name=source.against)
     own_db = measured_db(own, source.measure, rate_hz, name=source.name)
-    return float(10.0 ** ((against_db - source.level - own_db) / 20.0))
+    gain = float(10.0 ** ((against_db - source.level - own_db) / 20.0))
+    scaled = own * gain
+    return _Levelled(
+        scaled, gain, against_db - measured_db(scaled, source.measure, rate_hz, name=source.name)
+    )
+
+
+def _energy(samples: Doubles, name: str) -> float:
+    energy = float(np.sum(np.square(samples)))
+    if energy <= 0:
+        raise SourceError(name, _STAGE, "has no rms level: it is silent", "plan without it")
+    return energy
 
 
 def _reference(source: Source, levelled: Mapping[str, Doubles]) -> Doubles:

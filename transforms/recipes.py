@@ -80,6 +80,15 @@ def published_table_path(part: Part, variant: Variant, kind: str, mix_type: str)
     return f"{folder}/{kind}_{part.subset}_{mix_type}.csv"
 
 
+def published_record_path(part: Part, variant: Variant, kind: str) -> str:
+    """Returns the place of the records of a part's items beside its tables; ``kind`` is the suffix.
+
+    >>> published_record_path(Part("mixtures", "mixtures", "dev"), Variant(16000, "max"), "rttm")
+    'mixtures/wav16k/max/metadata/items_dev.rttm'
+    """
+    return f"{part.corpus}/{variant.folder}/{variant.mode}/metadata/items_{part.subset}.{kind}"
+
+
 def own_attachment_path(part: Part, kind: AttachmentType, mixture_id: str, number: int) -> str:
     """Returns ``<corpus>/<name>/<subset>/<id>.<extension>``, or one folder per id for a sequence."""
     folder = f"{part.corpus}/{kind.name}/{part.subset}/{mixture_id}"
@@ -136,6 +145,8 @@ class Recipe:
         wav_path: place of a WAV file of the published tree in an output.
         table_path: place of a table of the published tree, given its kind and mixture type; None if
             the recipe publishes no tables.
+        record_path: place of the records of all items in the published tree, given their kind (JSON
+            lines, RTTM, STM; see ``transforms.sinks.records``); None if the recipe publishes none.
         licences: licence of each root, as its publisher states it.
         attachments: the kinds of files that go with every mixture.
         facts: what else is known of every mixture, and of what kind each fact is; no fact has the
@@ -160,6 +171,7 @@ class Recipe:
     roots: tuple[str, ...]
     wav_path: Callable[[Part, Variant, str, str], str] = published_wav_path
     table_path: Callable[[Part, Variant, str, str], str] | None = published_table_path
+    record_path: Callable[[Part, Variant, str], str] | None = None
     licences: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[AttachmentType, ...] = ()
     facts: Mapping[str, FactKind] = field(default_factory=dict)
@@ -271,6 +283,7 @@ MIXTURES = Recipe(
     types={"mix_clean": speech_roles, "mix_both": all_roles, "mix_single": first_and_noise},
     default_rates_hz=(16000,),
     roots=("speech", "noise", "rir"),
+    record_path=published_record_path,
 )
 
 AVSE = Recipe(

@@ -14,8 +14,10 @@ from transforms.audio import QUANTISERS, Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError
 from transforms.placing import Placed, place_sources
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source, Variant
-from transforms.recipes import Recipe, RenderRules
+from transforms.recipes import PeakRule, Recipe, RenderRules
 from transforms.resampling import resample
+from transforms.sums import component_snrs_db, cross_energies, mix_down, padded, sums_problem
+from transforms.weighting import weigh_sources
 
 Samples = NDArray[Any]
 ReadSource = Callable[[Source, int], NDArray[np.float32]]
@@ -23,8 +25,6 @@ ReadSource = Callable[[Source, int], NDArray[np.float32]]
 CROSS_FADE_SAMPLES = 8001
 JOINT_PEAK = 0.9
 HIGHEST_SAMPLE = 32767 / 32768
-SNR_EPSILON = 1e-10
-_SNR_DECIMALS = 6
 _GAIN_DIGITS = 9
 
 
@@ -42,6 +42,8 @@ class RenderedVariant:
             one) to the stream that is written: its level, and what the peak rule did to all streams;
             rounded to 9 significant digits.
         starts_s: of each source by role, the time of its first sample in the mixture.
+        ends_s: of each source by role, when its direct sound ends in the mixture: a room's echo does
+            not count, nor what is beyond the last sample of this length mode.
         facts: what the recipe declares as facts, of the declared types once the item is whole.
     """
 
@@ -50,6 +52,7 @@ class RenderedVariant:
     snr_db: Mapping[str, tuple[float, ...]]
     gains: Mapping[str, float]
     starts_s: Mapping[str, float]
+    ends_s: Mapping[str, float]
     facts: Facts = field(default_factory=dict)
 
     @property
@@ -67,12 +70,15 @@ class RenderedMixture:
         variants: rates first.
         attachments: files that go with it, in the recipe's order.
         facts: those that hold for all variants, as they were given.
+        measured_snr_db: of each source by role whose level is an SNR, that SNR as it is measured
+            once the level is applied.
     """
 
     mixture: Mixture
     variants: tuple[RenderedVariant, ...]
     attachments: tuple[Attachment, ...] = ()
     facts: Facts = field(default_factory=dict)
+    measured_snr_db: Mapping[str, float] = field(default_factory=dict)
 
 
 def render_item(
@@ -100,7 +106,7 @@ def render_item(
         dataclasses.replace(one, facts=typed_facts(recipe.facts, {**shared, **one.facts}, item=mixture.id))
         for one in rendered.variants
     )
-    return RenderedMixture(mixture, variants, tuple(attachments), shared)
+    return dataclasses.replace(rendered, variants=variants, attachments=tuple(attachments), facts=shared)
 
 
 def render_mixture(
@@ -116,11 +122,13 @@ def render_mixture(
 
     Raises:
         SourceError: a source cannot serve.
+        MixtapeError: a mixture is not the sum of its references, which is a defect of this program.
     """
     rules = recipe.rules
     responses = read_responses(mixture, read)
     recordings = read_sources(mixture, recipe, options.types, read=read, responses=responses)
     placed = _before_resampling(mixture, rules, recordings, responses)
+    ends_s = _ends_s(placed, recordings, responses, rules.source_rate_hz)
     variants: list[RenderedVariant] = []
     for rate_hz in options.rates_hz:
         signals = _resampled(placed.signals, rules.source_rate_hz, rate_hz)
@@ -128,9 +136,37 @@ def render_mixture(
         if rules.scaling == "after_padding":
             signals = _after_padding(mixture, signals, bounds.max)
         references = _resampled(placed.references, rules.source_rate_hz, rate_hz)
-        at_rate = Placed(signals, references, placed.gains, placed.starts_s)
-        variants += _render_rate(at_rate, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
-    return RenderedMixture(mixture, tuple(variants), facts=placed.facts)
+        at_rate = dataclasses.replace(placed, signals=signals, references=references, ends_s=ends_s)
+        made = _render_rate(at_rate, bounds, rate_hz=rate_hz, recipe=recipe, options=options)
+        _check_sums(mixture.id, made, recipe)
+        variants += made
+    return RenderedMixture(
+        mixture, tuple(variants), facts=placed.facts, measured_snr_db=placed.measured_snr_db
+    )
+
+
+def _ends_s(
+    placed: Placed, recordings: Mapping[str, Samples], responses: Mapping[str, Samples], rate_hz: int
+) -> dict[str, float]:
+    """Returns when the direct sound of each source ends in the mixture, by role."""
+    delays = {role: int(np.argmax(np.abs(response))) for role, response in responses.items()}
+    return {
+        role: start_s + (len(recordings[role]) + delays.get(role, 0)) / rate_hz
+        for role, start_s in placed.starts_s.items()
+    }
+
+
+def _check_sums(item: str, rendered: Sequence[RenderedVariant], recipe: Recipe) -> None:
+    """Raises MixtapeError for a mixture that does not add up; where length modes share samples, once."""
+    if recipe.rules.peak not in _DIVISORS:
+        rendered = [max(rendered, key=lambda one: one.samples)]
+    for one in rendered:
+        roles = recipe.roles_of(one.pcm)
+        members = {name: recipe.types[name](roles) for name in one.snr_db}
+        clips = recipe.rules.peak == "none"
+        if problem := sums_problem(one.pcm, members, recipe.rules.quantiser, clips=clips):
+            where = f"item {item} at {one.variant.rate_hz} Hz, {one.variant.mode}"
+            raise MixtapeError(f"{where}: {problem}; this is a defect of Mixtape, please report it")
 
 
 def _before_resampling(
@@ -142,6 +178,8 @@ def _before_resampling(
     """Does to the recordings what a recipe wants done at the rate of its sources."""
     if rules.scaling == "placed":
         return place_sources(mixture, recordings, responses, rate_hz=rules.source_rate_hz)
+    if rules.scaling == "weighted":
+        return weigh_sources(mixture, recordings, rate_hz=rules.source_rate_hz)
     sources = [source for source in mixture.sources if source.role in recordings]
     signals = recordings
     if rules.scaling == "before_resampling":
@@ -180,7 +218,7 @@ def read_sources(
     read: ReadSource,
     responses: Mapping[str, NDArray[np.float32]],
 ) -> dict[str, Samples]:
-    """Reads the sources that the mixture types need; those that loop become as long as the others.
+    """Reads the sources that the mixture types need; those that loop or are cut become as long as the others.
 
     Args:
         mixture: names the sources.
@@ -208,7 +246,16 @@ def read_sources(
     for source in sources:
         if source.fit == "loop":
             signals[source.role] = loop_to(read(source, longest), longest, source.name)
+        elif source.fit == "cut":
+            signals[source.role] = _long_enough(read(source, longest), longest, source)
     return {source.role: signals[source.role] for source in sources}
+
+
+def _long_enough(samples: Samples, length: int, source: Source) -> Samples:
+    if len(samples) < length:
+        reason = f"has {len(samples)} samples from {source.offset_samples} on; the mixture needs {length}"
+        raise SourceError(source.name, "read", reason, "plan again with the present files")
+    return samples
 
 
 def level_factor(source: Source) -> float:
@@ -276,10 +323,11 @@ class _Bounds:
 
 @dataclass(frozen=True)
 class _Quantised:
-    """The streams of one length mode in 16 bit, and the factor that the peak rule put on all of them."""
+    """The streams of one length mode in 16 bit, and what the peak rule did: one factor for all, and facts."""
 
     pcm: Mapping[str, Pcm]
     factor: float
+    facts: Facts = field(default_factory=dict)
 
 
 def _render_rate(
@@ -301,9 +349,13 @@ def _render_rate(
             name: component_snrs_db(energies[length], tuple(signals), roles, length)
             for name, roles in members.items()
         }
-        gains = {role: _rounded(gain * quantised[mode].factor) for role, gain in placed.gains.items()}
+        made = quantised[mode]
+        gains = {role: _rounded(gain * made.factor) for role, gain in placed.gains.items()}
         variant = Variant(rate_hz, mode)
-        rendered.append(RenderedVariant(variant, quantised[mode].pcm, snr, gains, placed.starts_s))
+        ends_s = {role: min(end_s, length / rate_hz) for role, end_s in placed.ends_s.items()}
+        rendered.append(
+            RenderedVariant(variant, made.pcm, snr, gains, placed.starts_s, ends_s, facts=made.facts)
+        )
     return rendered
 
 
@@ -323,13 +375,14 @@ def _quantised_modes(
 ) -> dict[Mode, _Quantised]:
     """Applies the peak rule and quantises; unless each mode has its own peak, one is cut from the other."""
     quantise = QUANTISERS[recipe.rules.quantiser]
-    if recipe.rules.peak == "joint":
+    if joint := _DIVISORS.get(recipe.rules.peak):
         quantised = {}
         for mode in modes:
             cut = {name: stream[: bounds.of(mode)] for name, stream in streams.items()}
-            divisor = joint_divisor(list(cut.values()))
+            divisor = joint(list(cut.values()))
             pcm = {name: quantise(stream / divisor) for name, stream in cut.items()}
-            quantised[mode] = _Quantised(pcm, 1.0 / divisor)
+            facts = {"norm": divisor} if recipe.rules.peak == "full_scale" else {}
+            quantised[mode] = _Quantised(pcm, 1.0 / divisor, facts)
         return quantised
     factor = 1.0
     if recipe.rules.peak != "none":
@@ -371,90 +424,12 @@ def joint_divisor(streams: Sequence[Samples]) -> float:
     return max(1.0, *map(_peak, streams)) / JOINT_PEAK
 
 
-def padded(samples: Samples, length: int) -> Samples:
-    """Returns the samples with zeros appended up to a length."""
-    if len(samples) == length:
-        return samples
-    longer = np.zeros(length, dtype=samples.dtype)
-    longer[: len(samples)] = samples
-    return longer
+def full_scale_divisor(streams: Sequence[Samples]) -> float:
+    """Returns what brings the highest peak of all streams to full scale, which is AVSE's rule; 1 for silence."""
+    return max(map(_peak, streams)) or 1.0
 
 
-def mix_down(
-    signals: Mapping[str, Samples], members: Mapping[str, Sequence[str]], length: int
-) -> dict[str, Samples]:
-    """Sums signals into mixtures, in order, in the type of the first; common beginnings once.
-
-    Args:
-        signals: by role, shape (n,) with n up to ``length``.
-        members: the roles of each mixture.
-        length: samples of every mixture.
-
-    Returns:
-        By mixture, shape (length,).
-    """
-    sums: dict[tuple[str, ...], Samples] = {}
-
-    def total(roles: tuple[str, ...]) -> Samples:
-        if roles not in sums:
-            if len(roles) == 1:
-                sums[roles] = padded(signals[roles[0]], length)
-            else:
-                mixed = total(roles[:-1]).copy()
-                last = signals[roles[-1]]
-                np.add(mixed[: len(last)], last, out=mixed[: len(last)], casting="same_kind")
-                sums[roles] = mixed
-        return sums[roles]
-
-    return {name: total(tuple(roles)) for name, roles in members.items()}
-
-
-def cross_energies(signals: Mapping[str, Samples], lengths: Sequence[int]) -> dict[int, NDArray[np.float64]]:
-    """Returns the inner products of all pairs of signals over their first samples.
-
-    One pass serves every length: the products of the pieces between lengths are accumulated.
-
-    Args:
-        signals: shape (n,) each, taken as zero beyond their end.
-        lengths: ascending.
-
-    Returns:
-        By length, shape (signals, signals), float64.
-    """
-    doubles = [np.asarray(signal, dtype=np.float64) for signal in signals.values()]
-    energies: dict[int, NDArray[np.float64]] = {}
-    running = np.zeros((len(doubles), len(doubles)))
-    start = 0
-    for stop in lengths:
-        for i, first in enumerate(doubles):
-            for j, second in enumerate(doubles[i:], start=i):
-                end = min(stop, len(first), len(second))
-                if end > start:
-                    running[i, j] += np.einsum("i,i->", first[start:end], second[start:end])
-        energies[stop] = running + np.triu(running, 1).T
-        start = stop
-    return energies
-
-
-def component_snrs_db(
-    energies: NDArray[np.float64], roles: Sequence[str], members: Sequence[str], length: int
-) -> tuple[float, ...]:
-    """Returns the SNR of each member of a mixture against the sum of the others.
-
-    SNR = 10 log10(mean(x^2) / (mean(r^2) + 1e-10) + 1e-10), r the rest (LibriMix's measure).
-
-    Args:
-        energies: inner products of all signals over ``length`` samples, shape (roles, roles).
-        roles: what the rows and columns stand for.
-        members: roles of the mixture.
-        length: samples.
-    """
-    snrs = []
-    for member in members:
-        own = roles.index(member)
-        rest = [roles.index(other) for other in members if other != member]
-        signal = energies[own, own] / length
-        others = max(0.0, float(energies[np.ix_(rest, rest)].sum())) / length
-        snr = 10.0 * np.log10(signal / (others + SNR_EPSILON) + SNR_EPSILON)
-        snrs.append(round(float(snr), _SNR_DECIMALS))
-    return tuple(snrs)
+_DIVISORS: Mapping[PeakRule, Callable[[Sequence[Samples]], float]] = {
+    "joint": joint_divisor,
+    "full_scale": full_scale_divisor,
+}

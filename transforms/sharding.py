@@ -17,7 +17,7 @@ from transforms import storage
 from transforms.attachments import scalar_facts
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError, StoreUnavailableError
-from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, VariantRecord, crc32c
+from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, SnrRecord, VariantRecord, crc32c
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
@@ -315,7 +315,7 @@ def _render_items(
                 outcome.rejects.append(Reject.of(mixture.id, error))
             else:
                 _write_item(shard, rendered, writers)
-                outcome.items.append(item_record(rendered))
+                outcome.items.append(item_record(rendered, job.rules))
             advance()
     return outcome
 
@@ -334,8 +334,9 @@ def samples_crc32c(pcm: Pcm) -> int:
     return int(google_crc32c.value(np.ascontiguousarray(pcm, dtype="<i2").view(np.uint8)))
 
 
-def item_record(rendered: RenderedMixture) -> ItemRecord:
+def item_record(rendered: RenderedMixture, recipe: Recipe) -> ItemRecord:
     """Returns what the ledger keeps of a rendered mixture."""
+    recorded = ("gains", "starts_s", "ends_s") if recipe.record_path else ()
     return ItemRecord(
         rendered.mixture.id,
         tuple(
@@ -345,12 +346,18 @@ def item_record(rendered: RenderedMixture) -> ItemRecord:
                 {name: samples_crc32c(pcm) for name, pcm in variant.pcm.items()},
                 variant.snr_db,
                 scalar_facts(variant.facts),
+                **{name: getattr(variant, name) for name in recorded},
             )
             for variant in rendered.variants
         ),
         {
             one.name: tuple(PieceRecord(len(piece), crc32c(piece)) for piece in one.pieces)
             for one in rendered.attachments
+        },
+        {
+            source.role: SnrRecord(source.level, rendered.measured_snr_db[source.role])
+            for source in rendered.mixture.sources
+            if source.role in rendered.measured_snr_db
         },
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from transforms.ledger import ShardLedger, WrittenFile
-from transforms.plan import Part, RenderOptions, Shard
+from transforms.plan import Mixture, Part, RenderOptions, Shard
 from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
 from transforms.storage import OutputTree
@@ -34,22 +34,30 @@ class PartWriter(abc.ABC):
     files: tuple[str, ...] = ()
 
     @abc.abstractmethod
-    def add(self, ledger: ShardLedger) -> None:
-        """Takes the next shard's ledger; shards come in order."""
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
+        """Takes the next shard's ledger and its rows of the plan; shards come in order."""
 
     @abc.abstractmethod
     def close(self) -> None:
         """Writes the files, where their bytes changed. Raises StorageError."""
 
 
-class NothingBeside(PartWriter):
-    """Writes nothing: for formats and recipes that have no files beside their shards."""
+class Beside(PartWriter):
+    """Several writers as one; with none of them it writes nothing."""
 
-    def add(self, ledger: ShardLedger) -> None:
-        """Passes over a shard."""
+    def __init__(self, writers: Sequence[PartWriter]) -> None:
+        self.writers = tuple(writers)
+
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
+        """Hands a shard to all writers."""
+        for writer in self.writers:
+            writer.add(ledger, mixtures)
 
     def close(self) -> None:
-        """Writes nothing."""
+        """Closes all writers."""
+        for writer in self.writers:
+            writer.close()
+        self.files = tuple(path for writer in self.writers for path in writer.files)
 
 
 class Sink(abc.ABC):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.audio import Pcm
-from transforms.ledger import WrittenFile
+from transforms.ledger import VariantRecord, WrittenFile
 from transforms.plan import Mixture, Part, Variant
 from transforms.rendering import RenderedVariant
 from transforms.storage import Buffer, OutputTree
@@ -37,17 +37,18 @@ def item_key(mixture_id: str) -> str:
     return f"{key[: LONGEST_KEY - _DIGEST_DIGITS - 1]}-{digest}"
 
 
-def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[str, Any]:
+def describe(part: Part, mixture: Mixture, rendered: RenderedVariant | VariantRecord) -> dict[str, Any]:
     """Returns the facts of an item at one rate and mode.
 
     The same keys and types for every item, and never a null, because readers take a column's type
     from the first few items: real numbers are floats even when whole. All lists run in parallel over
     the sources that were rendered, noise included; a speaker, sex or text that is not known is empty.
     ``levels`` are as planned, in the unit that ``level_kinds`` gives them (see ``plan.Source``);
-    ``gains`` are the linear factors by which the recordings came to be what is written. What the
-    recipe declares as facts stands at the end.
+    ``gains`` are the linear factors by which the recordings came to be what is written. Offsets are
+    in samples of the recording. Starts and ends are in seconds of the mixture, see
+    ``RenderedVariant``. What the recipe declares as facts stands at the end.
     """
-    sources = [source for source in mixture.sources if source.role in rendered.pcm]
+    sources = [source for source in mixture.sources if source.role in rendered.gains]
     return {
         "id": mixture.id,
         "key": item_key(mixture.id),
@@ -61,10 +62,15 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
         "speakers": [source.speaker for source in sources],
         "sexes": [source.sex for source in sources],
         "sources": [source.name for source in sources],
+        "offsets_samples": [source.offset_samples for source in sources],
+        "rooms": [source.rir for source in sources],
         "levels": [float(source.level) for source in sources],
         "level_kinds": [source.level_kind for source in sources],
+        "level_measures": [source.measure for source in sources],
+        "level_references": [source.against for source in sources],
         "gains": [float(rendered.gains[source.role]) for source in sources],
         "starts_s": [float(rendered.starts_s[source.role]) for source in sources],
+        "ends_s": [float(rendered.ends_s[source.role]) for source in sources],
         "speeds": [float(source.speed) for source in sources],
         "texts": [source.text for source in sources],
         "snr_db": {name: [float(value) for value in values] for name, values in rendered.snr_db.items()},
@@ -72,7 +78,7 @@ def describe(part: Part, mixture: Mixture, rendered: RenderedVariant) -> dict[st
     }
 
 
-def describe_json(part: Part, mixture: Mixture, rendered: RenderedVariant) -> bytes:
+def describe_json(part: Part, mixture: Mixture, rendered: RenderedVariant | VariantRecord) -> bytes:
     """Returns ``describe`` as one line of JSON. Raises ValueError for a number that is not finite."""
     facts = describe(part, mixture, rendered)
     return json.dumps(facts, separators=(",", ":"), allow_nan=False).encode()

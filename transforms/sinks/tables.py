@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Literal
 
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
-from transforms.plan import Part, RenderOptions
+from transforms.plan import Mixture, Part, RenderOptions
 from transforms.recipes import Recipe
 from transforms.rejects import csv_bytes
 from transforms.sinks.base import PartWriter
@@ -59,8 +59,9 @@ class TablesWriter(PartWriter):
         self._open = contextlib.ExitStack()
         self._files: dict[str, BinaryIO] = {}
 
-    def add(self, ledger: ShardLedger) -> None:
-        """Takes the next shard's items."""
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture] = ()) -> None:
+        """Takes the next shard's items; tables say nothing of the plan."""
+        del mixtures
         for item in ledger.items:
             for record in item.variants:
                 for mix_type in self._options.types:

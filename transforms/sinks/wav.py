@@ -12,7 +12,8 @@ from transforms.ledger import ItemRecord, PieceRecord
 from transforms.plan import Part, Shard
 from transforms.recipes import Recipe
 from transforms.rendering import RenderedMixture
-from transforms.sinks.base import NothingBeside, PartWriter, ShardWriter, Sink
+from transforms.sinks.base import Beside, PartWriter, ShardWriter, Sink
+from transforms.sinks.records import RecordsWriter
 from transforms.sinks.tables import TablesWriter
 from transforms.storage import ManyWrites, OutputTree
 
@@ -73,11 +74,14 @@ class WavSink(Sink):
             yield _WavWriter(self.tree, writes, self.recipe, shard.part)
 
     def open_part(self, part: Part, shard_count: int, roles: Sequence[str]) -> PartWriter:
-        """Begins the tables of a part, if the recipe publishes any."""
+        """Begins the tables and records of a part, if the recipe publishes any."""
         del shard_count
-        if self.recipe.table_path is None:
-            return NothingBeside()
-        return TablesWriter(self.tree, self.recipe, self.options, part=part, roles=roles)
+        writers: list[PartWriter] = []
+        if self.recipe.table_path is not None:
+            writers.append(TablesWriter(self.tree, self.recipe, self.options, part=part, roles=roles))
+        if self.recipe.record_path is not None:
+            writers.append(RecordsWriter(self.tree, self.recipe, self.options, part=part))
+        return Beside(writers)
 
     def item_files(self, part: Part, item: ItemRecord) -> Iterator[tuple[str, int]]:
         """Yields place and size in bytes of every file of an item."""

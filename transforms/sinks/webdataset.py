@@ -7,6 +7,7 @@ reader meets an extended header. Formats: POSIX.1-1988 (ustar), wids-shard-index
 
 import contextlib
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class _Tar:
         path = index_path(self._file.path)
         data = "\n".join([f"v1.2 {len(self._lines)}", *self._lines, ""]).encode("ascii")
         tree.write(path, data)
-        return WrittenFile(path, len(data), crc32c(data))
+        return WrittenFile(path, len(data), crc32c(data), hashlib.sha256(data).hexdigest())
 
 
 class _TarShardWriter(ShardWriter):

@@ -67,7 +67,8 @@ def make_item(options: RenderOptions) -> MakeItem:
             snr = {"mix_clean": (0.5, -0.5), "mix_both": (-1.0, -2.25, 7.0)}
             gains = {source.role: source.level / 2 for source in sources if source.role in pcm}
             starts_s = dict.fromkeys(gains, 0.0) | {"s2": 0.25}
-            variants.append(RenderedVariant(variant, pcm, snr, gains, starts_s))
+            ends_s = dict.fromkeys(gains, length / variant.rate_hz)
+            variants.append(RenderedVariant(variant, pcm, snr, gains, starts_s, ends_s))
         return RenderedMixture(Mixture(mixture_id, sources), tuple(variants))
 
     return make
@@ -92,6 +93,9 @@ class Corpus:
                         one.samples,
                         {name: crc32c(pcm.tobytes()) for name, pcm in one.pcm.items()},
                         one.snr_db,
+                        gains=one.gains,
+                        starts_s=one.starts_s,
+                        ends_s=one.ends_s,
                     )
                     for one in item.variants
                 ),
@@ -111,9 +115,10 @@ class Corpus:
         ledgers = [
             self.write_shard(Shard(part, index, len(shards)), items) for index, items in enumerate(shards)
         ]
+        planned = [[item.mixture for item in items] for items in shards]
         writer = self.sink.open_part(part, len(shards), ("s1", "s2", "noise"))
-        for ledger in ledgers:
-            writer.add(ledger)
+        for ledger, mixtures in zip(ledgers, planned, strict=True):
+            writer.add(ledger, mixtures)
         writer.close()
         return writer.files
 

@@ -187,7 +187,7 @@ def check_published(published: Any, tree: OutputTree) -> None:
     """Writes the tables of a plan and compares them: mixture tables exactly, SNRs to 1e-3 dB."""
     reader = published.reader()
     rendered = (render_mixture(mixture, LIBRIMIX, ALL, reader.read) for mixture in published.mixtures)
-    items = tuple(map(item_record, rendered))
+    items = tuple(item_record(item, LIBRIMIX) for item in rendered)
     writer = TablesWriter(
         tree,
         LIBRIMIX,

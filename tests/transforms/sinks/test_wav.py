@@ -14,9 +14,10 @@ import soundfile
 from transforms.errors import StorageError
 from transforms.ledger import ItemRecord, ShardLedger
 from transforms.plan import Part, RenderOptions, Shard
-from transforms.recipes import LIBRIMIX, WSJ0MIX
+from transforms.recipes import LIBRIMIX, MIXTURES, WSJ0MIX, Recipe
 from transforms.rendering import RenderedMixture, render_mixture
-from transforms.sinks.base import NothingBeside
+from transforms.sinks.base import Beside, PartWriter
+from transforms.sinks.records import RecordsWriter
 from transforms.sinks.tables import TablesWriter
 from transforms.sinks.wav import WavSink
 from transforms.storage import OutputTree
@@ -140,11 +141,16 @@ def test_wav_files_are_no_shard_files(sink: WavSink, part: Part) -> None:
     assert not sink.is_shard_file(part, "Libri2Mix/wav8k/min/train-100/s1/a.wav")
 
 
-def test_tables_stand_beside_where_the_recipe_publishes_any(
-    tree: OutputTree, part: Part, options: RenderOptions
+@pytest.mark.parametrize(
+    ("recipe", "kinds"),
+    [(LIBRIMIX, [TablesWriter]), (WSJ0MIX, []), (MIXTURES, [TablesWriter, RecordsWriter])],
+)
+def test_tables_and_records_stand_beside_where_the_recipe_publishes_any(
+    tree: OutputTree, part: Part, options: RenderOptions, recipe: Recipe, kinds: list[type[PartWriter]]
 ) -> None:
-    assert isinstance(WavSink(tree, LIBRIMIX, options).open_part(part, 1, ("s1", "s2")), TablesWriter)
-    assert isinstance(WavSink(tree, WSJ0MIX, options).open_part(part, 1, ("s1", "s2")), NothingBeside)
+    beside = WavSink(tree, recipe, options).open_part(part, 1, ("s1", "s2"))
+    assert isinstance(beside, Beside)
+    assert list(map(type, beside.writers)) == kinds
 
 
 def test_published_files_come_out_of_the_sink(small_render: Any, tree: OutputTree) -> None:
