@@ -97,11 +97,12 @@ class ItemRecord:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file that holds a whole shard: place in the output, size, CRC-32C of its bytes."""
+    """A file that holds a whole shard: place in the output, size, CRC-32C and SHA-256 of its bytes."""
 
     path: str
     size_bytes: int
     crc32c: int
+    sha256: str
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ LEDGER = ShardLedger(
     sources={"wham:tt/ü.wav": "12-0000ffff", "librispeech:a.flac": "missing"},
     items=(ItemRecord("a_b", (RECORD, RECORD)), ItemRecord("c_d", ())),
     rejects=(Reject("e_f", "librispeech:a.flac", "read", 'has "0" samples,\nwanted more', "fetch it"),),
-    files=(WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000003.tar", 10_240, 99),),
+    files=(WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000003.tar", 10_240, 99, "ab" * 32),),
 )
 
 

@@ -120,9 +120,9 @@ def test_bytes_of_wav_files() -> None:
 
 def test_bytes_of_shard_files() -> None:
     files = (
-        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.tar", 1000, 0),
-        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.idx", 30, 0),
-        WrittenFile("Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/x.tfrecord-00000-of-00001", 500, 0),
+        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.tar", 1000, 0, ""),
+        WrittenFile("Libri2Mix/webdataset/wav8k/min/dev-000000.idx", 30, 0, ""),
+        WrittenFile("Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/x.tfrecord-00000-of-00001", 500, 0, ""),
     )
     ledger = ShardLedger("x-0", "f", files=files)
     statistics = counted(ledger, ledger, mixtures=[], formats=("webdataset", "tfrecord"))

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
@@ -98,18 +98,26 @@ class PackedFile:
         file: what the pieces are written to.
         size_bytes: bytes so far.
         crc32c: CRC-32C of these bytes.
+        sha256: what computes their SHA-256, which data set descriptions name files by.
     """
 
     path: str
     file: BinaryIO
     size_bytes: int = 0
     crc32c: int = 0
+    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    @property
+    def written(self) -> WrittenFile:
+        """What a ledger says of the file."""
+        return WrittenFile(self.path, self.size_bytes, self.crc32c, self.sha256.hexdigest())
 
     def append(self, *pieces: Piece) -> None:
         """Writes pieces one after the other, none of them copied before the file takes it."""
         for piece in pieces:
             self.file.write(cast(Buffer, piece))
             self.crc32c = google_crc32c.extend(self.crc32c, piece)
+            self.sha256.update(cast(Buffer, piece))
             self.size_bytes += len(piece)
 
 
@@ -152,4 +160,4 @@ class PackedFiles(contextlib.AbstractContextManager["PackedFiles"]):
     @property
     def written(self) -> tuple[WrittenFile, ...]:
         """What a ledger says of the files."""
-        return tuple(WrittenFile(file.path, file.size_bytes, file.crc32c) for file in self.opened)
+        return tuple(file.written for file in self.opened)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -178,7 +179,9 @@ def test_size_and_checksum_of_pieces_are_those_of_the_whole(
             file.append(piece, np.frombuffer(piece, dtype=np.uint8))
     whole = b"".join(piece + piece for piece in pieces)
     assert tree.read("x/wav8k.bin") == whole
-    assert files.written == (WrittenFile("x/wav8k.bin", len(whole), crc32c(whole)),)
+    assert files.written == (
+        WrittenFile("x/wav8k.bin", len(whole), crc32c(whole), hashlib.sha256(whole).hexdigest()),
+    )
 
 
 def test_files_appear_when_the_block_ends_and_not_before(tree: OutputTree) -> None:
