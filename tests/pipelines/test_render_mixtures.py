@@ -213,6 +213,50 @@ def test_tables_leave_empty_what_an_item_has_not(plan: Path, out: Path) -> None:
         assert (table.parent / rows[mixture.id]["mixture_path"]).exists()
 
 
+@pytest.mark.parametrize("variant", ["wav8k/min", "wav16k/max"])
+def test_records_are_those_in_the_archives_in_plan_order(plan: Path, out: Path, variant: str) -> None:
+    packed = []
+    for archive in sorted((out / f"mixtures/webdataset/{variant}").glob("*.tar")):
+        with tarfile.open(archive) as tar:
+            packed += [tar.extractfile(one).read() for one in tar if one.name.endswith(".json")]  # type: ignore[union-attr]
+    lines = (out / f"mixtures/{variant}/metadata/items_train.jsonl").read_bytes().splitlines()
+    assert lines == packed
+    mixtures = mixtures_of(plan)
+    assert [json.loads(line)["id"] for line in lines] == [mixture.id for mixture in mixtures]
+    for line, mixture in zip(map(json.loads, lines), mixtures, strict=True):
+        drawn = ("roles", "speeds", "rooms", "offsets_samples", "levels", "level_references")
+        fields = ("role", "speed", "rir", "offset_samples", "level", "against")
+        for name, field in zip(drawn, fields, strict=True):
+            assert line[name] == [getattr(source, field) for source in mixture.sources]
+        assert line["starts_s"] == [source.start_samples / 16000 for source in mixture.sources]
+
+
+def test_rttm_says_who_speaks_when(plan: Path, out: Path) -> None:
+    """Where nobody speaks by the RTTM, the dry speech of the longest form is silent, and the other way."""
+    lines = (out / "mixtures/wav16k/max/metadata/items_train.rttm").read_text().splitlines()
+    spoken = {(line.split()[1], line.split()[7]): tuple(map(float, line.split()[3:5])) for line in lines}
+    speech = [(mixture, source) for mixture in mixtures_of(plan) for source in mixture.speech]
+    assert len(lines) == len(speech)
+    for mixture, source in speech:
+        onset_s, duration_s = spoken[mixture.id, source.speaker]
+        heard = np.flatnonzero(np.abs(samples_of(out, mixture, source.role + "_dry")) > 2)
+        assert onset_s <= heard[0] / 16000 < onset_s + 0.1
+        assert onset_s + duration_s - 0.25 < heard[-1] / 16000 <= onset_s + duration_s
+
+
+def test_without_transcripts_there_is_no_stm(out: Path) -> None:
+    assert not list(out.rglob("*.stm"))
+
+
+def test_the_ledger_tells_planned_snrs_as_measured(plan: Path, out: Path) -> None:
+    items = ledger_items(out)
+    for mixture in mixtures_of(plan):
+        told = items[mixture.id]["planned_snr_db"]
+        planned = {source.role: source.level for source in mixture.sources if source.level_kind == "snr"}
+        assert {role: snr["planned"] for role, snr in told.items()} == planned
+        assert all(abs(snr["deviation"]) <= 1e-6 for snr in told.values())
+
+
 def test_all_of_it_is_verified(mixtape: Mixtape, out: Path) -> None:
     outcome = mixtape("verify", out, "--all")
     assert (outcome.status, outcome.err) == (0, "")

@@ -14,7 +14,9 @@ from transforms.errors import StorageError
 from transforms.ledger import (
     LEDGER_FORMAT,
     ItemRecord,
+    PieceRecord,
     ShardLedger,
+    SnrRecord,
     VariantRecord,
     WrittenFile,
     crc32c,
@@ -82,8 +84,19 @@ _names = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
 _sums = st.dictionaries(_names, st.integers(0, 2**32 - 1), max_size=3)
 _snrs = st.dictionaries(_names, st.lists(st.floats(-200, 200), max_size=3).map(tuple), max_size=2)
 _variants = st.builds(Variant, st.sampled_from([8000, 16000]), st.sampled_from(["min", "max"]))
-_records = st.builds(VariantRecord, _variants, st.integers(1, 10**9), _sums, _snrs)
-_items = st.builds(ItemRecord, _names, st.lists(_records, max_size=2).map(tuple))
+_scalars = st.one_of(st.booleans(), st.integers(), st.floats(-200, 200), _names)
+_places = st.dictionaries(_names, st.floats(-200, 200), max_size=3)
+_records = st.builds(
+    VariantRecord,
+    *(_variants, st.integers(1, 10**9), _sums, _snrs, st.dictionaries(_names, _scalars, max_size=3)),
+    *(_places, _places, _places),
+)
+_pieces = st.lists(st.builds(PieceRecord, st.integers(0), st.integers(0, 2**32 - 1)), max_size=3).map(tuple)
+_items = st.builds(
+    ItemRecord,
+    *(_names, st.lists(_records, max_size=2).map(tuple), st.dictionaries(_names, _pieces, max_size=2)),
+    st.dictionaries(_names, st.builds(SnrRecord, st.floats(-200, 200), st.floats(-200, 200)), max_size=2),
+)
 _rejects = st.builds(Reject, _names, _names, _names, _names, _names)
 
 
@@ -122,6 +135,18 @@ def test_bytes_are_canonical() -> None:
     )
     ledger = ShardLedger("s", "abc", items=(ItemRecord("a_b", (RECORD,)), ItemRecord("a_b", (RECORD,))))
     assert ledger.to_json() == head + item + b",\n" + item + b"\n]}\n"
+
+
+def test_what_only_some_recipes_know_is_left_out_where_it_is_not_known() -> None:
+    record = dataclasses.replace(RECORD, facts={"norm": 0.5}, gains={"s1": 1.0}, ends_s={"s1": 0.1})
+    item = ItemRecord("a_b", (record,), {"video": (PieceRecord(9, 7),)}, {"s1": SnrRecord(3.0, 2.9999985)})
+    fields = json.loads(ShardLedger("s", "abc", items=(item,)).to_json())["items"][0]
+    assert fields["variants"][0].keys() == {
+        *("rate_hz", "mode", "samples", "crc32c", "snr_db"),
+        *("facts", "gains", "ends_s"),
+    }
+    assert fields["attachments"] == {"video": [[9, 7]]}
+    assert fields["planned_snr_db"] == {"s1": {"planned": 3.0, "measured": 2.9999985, "deviation": -2e-06}}
 
 
 # --- on disk -----------------------------------------------------------------------------------

@@ -161,6 +161,22 @@ def test_snrs_are_reached_against_a_role_and_against_all_speech(
             signals["noise"], measure, RATE_HZ, name="x"
         )
     assert found == pytest.approx(level, abs=2e-2 if measure == "active" else 1e-4)
+    told = placed(sources, recordings).measured_snr_db
+    assert told == {"noise": pytest.approx(found, abs=1e-6)}
+    assert told["noise"] == round(told["noise"], 6)
+
+
+def test_no_snr_is_measured_where_none_was_planned() -> None:
+    result = placed([target("s1", -27), source("s2")], dict.fromkeys(("s1", "s2"), noise(9000, 7)))
+    assert result.measured_snr_db == {}
+
+
+@pytest.mark.parametrize(("gain", "name"), [({"s1": 0.0}, "s1"), ({"noise": 0.0}, "noise:noise")])
+def test_an_snr_of_or_against_silence_is_refused(gain: dict[str, float], name: str) -> None:
+    recordings = {"s1": noise(900, 7), "noise": noise(900, 8) * np.float32(gain.get("noise", 1))}
+    sources = [source("s1", level=gain.get("s1", 1.0)), snr("noise", 3, "s1")]
+    with pytest.raises(SourceError, match=rf"{name}.*: has no rms level: it is silent"):
+        placed(sources, recordings)
 
 
 def test_plain_gains_are_taken_as_they_are() -> None:

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from transforms import sums
 from transforms.audio import SourceReader
-from transforms.errors import SourceError
+from transforms.errors import MixtapeError, SourceError
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source
-from transforms.recipes import MIXTURES
+from transforms.recipes import LIBRIMIX, MIXTURES
 from transforms.rendering import CROSS_FADE_SAMPLES, RenderedVariant, loop_to, render_mixture
 from transforms.resampling import resample
+from transforms.sharding import item_record
 
 Signal = NDArray[np.float32]
 TYPES = ("mix_clean", "mix_both", "mix_single")
@@ -245,6 +247,70 @@ def test_what_does_not_clip_is_the_same_under_both_policies() -> None:
     (scaled,), (kept,) = render(*sources), render(*sources, recipe=REJECT)
     for name, pcm in scaled.pcm.items():
         np.testing.assert_array_equal(pcm, kept.pcm[name])
+
+
+# Ends, sums, and SNRs as measured.
+
+
+def test_speech_ends_with_its_direct_sound_and_never_after_the_mixture() -> None:
+    sources = (talker(1, start_samples=160), talker(2, start_samples=500, rir="2.wav"), background())
+    shorter, longer = render(*sources, modes=("min", "max"))
+    first, second, end = (160 + 3000) / 16000, (500 + 30 + 2500) / 16000, longer.samples / 16000
+    assert longer.samples == 160 + 3000
+    assert longer.ends_s == {"s1": first, "s2": second, "noise": end}
+    assert shorter.samples == 500 + 2500 + 121 == 3121
+    assert shorter.ends_s == {"s1": 3121 / 16000, "s2": second, "noise": 3121 / 16000}
+
+
+def test_speech_that_is_cut_away_ends_before_it_begins() -> None:
+    (one,) = render(talker(1, start_samples=9000), talker(2), modes=("min",))
+    assert (one.samples, one.starts_s["s1"], one.ends_s["s1"]) == (2500, 9000 / 16000, 2500 / 16000)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000])
+def test_ends_are_those_of_the_sound_in_the_dry_reference(rate_hz: int) -> None:
+    (one,) = render(talker(1, start_samples=160, rir="1.wav"), rates_hz=(rate_hz,))
+    last = int(np.flatnonzero(np.abs(one.pcm["s1_dry"]) > 100)[-1])
+    assert last / rate_hz == pytest.approx(one.ends_s["s1"], abs=4 / rate_hz)
+
+
+def test_a_mixture_that_does_not_add_up_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defect has to be made: nothing that a person can give does it."""
+    right = sums.mix_down
+
+    def wrong(*arguments: Any) -> dict[str, Any]:
+        mixed = right(*arguments)
+        mixed["mix_both"][1234] += 3 / 32768
+        return mixed
+
+    monkeypatch.setattr("transforms.rendering.mix_down", wrong)
+    message = (
+        r"item m at 16000 Hz, max: mix_both differs from the sum of its 2 references by 3 steps of 16 bit, "
+        r"wanted 1 at most; this is a defect of Mixtape"
+    )
+    with pytest.raises(MixtapeError, match=message):
+        render(talker(1), background())
+
+
+def test_planned_snrs_are_told_as_they_are_measured() -> None:
+    sources = (talker(1), talker(2, level_kind="snr", level=3.5, against="s1"), background(-4.0))
+    options = RenderOptions(rates_hz=(16000,), modes=("max",), types=TYPES)
+    rendered = render_mixture(Mixture("m", sources), SCALE, options, read)
+    record = item_record(rendered, SCALE)
+    assert {role: snr.planned for role, snr in record.planned_snr_db.items()} == {"s2": 3.5, "noise": -4.0}
+    assert [snr.deviation for snr in record.planned_snr_db.values()] == pytest.approx([0.0, 0.0], abs=1e-6)
+    pcm = {name: one / 32768 for name, one in rendered.variants[0].pcm.items()}
+    for role, against in (("s2", "s1"), ("noise", "mix_clean")):
+        found = 10 * math.log10(np.sum(pcm[against] ** 2) / np.sum(pcm[role] ** 2))
+        assert record.planned_snr_db[role].measured == pytest.approx(found, abs=0.01)
+
+
+def test_only_recipes_with_records_keep_places_in_the_ledger() -> None:
+    options = RenderOptions(rates_hz=(16000,), modes=("max",), types=TYPES)
+    rendered = render_mixture(Mixture("m", (talker(1), background())), SCALE, options, read)
+    (kept,), (bare,) = (item_record(rendered, recipe).variants for recipe in (MIXTURES, LIBRIMIX))
+    assert (kept.gains, kept.ends_s) == (rendered.variants[0].gains, rendered.variants[0].ends_s)
+    assert (bare.gains, bare.starts_s, bare.ends_s) == ({}, {}, {})
 
 
 # Real files: rates and speeds.
