@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from transforms import ledger as ledgers
+from transforms.checksums import part_checksums_path
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
 from transforms.plan import FORMATS, MODES, Format, Part, StoredPlan, Variant
 from transforms.sharding import RenderJob, plan_path, plan_rejects_path, stamps_path, summary_path
@@ -121,6 +122,7 @@ def _all_of_part(job: RenderJob, part: Part) -> list[str]:
         *map(ledgers.ledger_path, shards),
         summary_path(part.name),
         plan_rejects_path(part.name),
+        part_checksums_path(part.name),
         plan_path(part.name),
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms import ledger as ledgers
+from transforms.checksums import ChecksumsWriter
 from transforms.errors import StorageError
 from transforms.plan import Part, RenderOptions
 from transforms.rejects import Reject
@@ -107,6 +108,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     plan = job.stored_plan(part_name)
     sinks = sinks_for(job.tree, job.rules, job.options)
     writers = [sink.open_part(plan.part, plan.shard_count, plan.roles) for sink in sinks]
+    writers.append(ChecksumsWriter(job.tree, plan.part))
     statistics = PartStatistics()
     rejects = read_plan_rejects(job.tree, part_name)
     shard_files: set[str] = set()

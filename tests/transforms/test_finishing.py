@@ -91,6 +91,7 @@ def test_the_summary_names_every_file_beside_the_shards_with_its_size(corpus: Co
         for name in ("mix_clean", "mix_both")
     ]
     indices = [WIDS, WIDS.replace("/min/", "/max/"), SPLIT, SPLIT.replace("_max/", "_min/")]
+    indices.append("_mixtape/checksums/Libri2Mix-train-100.sha256")
     assert sorted(summary.files) == sorted(tables + indices)
     assert summary.files == {name: (out / name).stat().st_size for name in summary.files}
 
