@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines import corpora, metadata, output, plan, render
 from pipelines.checks import Checker
+from pipelines.dataflow import hands_over
 from pipelines.estimate import print_estimate
 from pipelines.plan_inputs import given_plan
 from pipelines.recording import recorded_run
@@ -45,6 +46,11 @@ _LISTINGS = (
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
+    if hands_over(passed_on):
+        checker.problems.append(
+            "--template_location: build runs several pipelines, each on what the one before it wrote, and a "
+            "template holds one; make templates of metadata, plan and render"
+        )
     corpora_options = _check_corpora(checker)
     plan.read_choices(checker)
     options = render.render_options(checker, LIBRIMIX)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pipelines.dataflow import HandedOver
 from transforms import history, storage
 from transforms.errors import MixtapeError, StorageError, UsageError
 from transforms.finishing import PartSummary
@@ -53,6 +54,9 @@ def recorded_run(tree: OutputTree, command: Sequence[str]) -> Iterator[RunNotes]
         try:
             yield notes
         except UsageError:
+            raise
+        except HandedOver:
+            history.append(tree, _entry(notes, started, command, outcome="handed over", status=0))
             raise
         except KeyboardInterrupt:
             _note_failure(tree, _entry(notes, started, command, outcome="interrupted", status=_INTERRUPTED))

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.beam_flags import is_local, without
 from pipelines.clusters import ClusterJob, check_reachable, make_terminable
+from pipelines.dataflow import HandedOver, check_folders, hands_over, outlook
 from transforms.errors import MixtapeError, UsageError
 
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
@@ -71,11 +72,13 @@ def check_flags(running: Running) -> None:
     """Checks the flags passed on to Beam, if there are any.
 
     Raises:
-        UsageError: Beam refuses them, or nothing answers where they say that a cluster is.
+        UsageError: Beam refuses them, nothing answers where they say that a cluster is, or Dataflow's
+            files cannot be put where they say.
     """
     if running.passed_on:
         _new_pipeline(running, beam_flags(running))
         check_reachable(running.passed_on)
+        check_folders(running.passed_on)
 
 
 def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, int]:
@@ -89,6 +92,7 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
         The counters by name, each summed over the steps that count it.
 
     Raises:
+        HandedOver: it became a template, and does not run now.
         KeyboardInterrupt: a person ended it.
         MixtapeError: the run broke off; in our own words where the cause is ours.
         UsageError: Beam refuses the flags passed on to it.
@@ -113,11 +117,15 @@ def _run(
         with contextlib.nullcontext() if running.verbose else _quiet_workers():
             try:
                 result = pipeline.run()
+                if hands_over(running.passed_on):
+                    raise HandedOver(outlook(running.passed_on))
                 result.wait_until_finish()
             except KeyboardInterrupt:
                 if said := cancel(result):
                     print(f"mixtape: {said}", file=sys.stderr)
                 raise
+    except HandedOver:
+        raise
     except Exception as error:
         if _INTERRUPTED in str(error):
             raise KeyboardInterrupt from error

@@ -19,7 +19,8 @@ class RunEntry:
     Attributes:
         started: time in UTC, ISO 8601.
         seconds: how long it took.
-        outcome: ``made``, ``nothing to do``, ``broken off`` or ``interrupted``.
+        outcome: ``made``, ``nothing to do``, ``handed over`` (as a template), ``broken off`` or
+            ``interrupted``.
         status: exit status; 1 also where items were rejected beyond the limit.
         planned: items of the plans at hand; with ``written`` and ``rejected``, 0 for runs that broke off.
         written: items that the output now holds of them.
