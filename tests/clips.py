@@ -24,7 +24,7 @@ def write_clip(
 
     Args:
         path: the file, whose name may end in ``.mp4`` too; its folders are made.
-        pcm: the sound, shape (n,); None for a file without.
+        pcm: the sound, shape (n,), which may be empty; None for a file without.
         pictures: how many; 0 for a file without video.
         seed: changes every picture.
         rate_hz: rate of the sound.
@@ -39,7 +39,7 @@ def write_clip(
         audio = None if pcm is None else container.add_stream(codec, rate=rate_hz, layout="mono")
         if video:
             _add_pictures(container, video, pictures, seed)
-        if audio:
+        if audio and pcm is not None and len(pcm):
             _add_sound(container, audio, pcm, rate_hz)
     return path
 

@@ -236,6 +236,8 @@ def _first(streams: Sequence[Any], name: str, kind: str) -> Any:
     if not streams:
         reason = f"has no {kind} stream"
         raise SourceError(name, _READ, reason, f"choose a file with {kind}, or plan without it")
+    if streams[0].codec_context is None:
+        raise SourceError(name, _READ, f"has {kind} of an unknown kind", _FETCH)
     return streams[0]
 
 

@@ -1,6 +1,7 @@
 """What may be asked of the AVSE planner: the published keys, their defaults, and what cannot be."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
@@ -25,6 +26,7 @@ _SECTIONS = (
 _DATASET_KEYS = ("n_scenes", "scene_start_index")
 _INTERFERER_KEYS = ("number", "start_time_range", "end_early_time_range")
 _LIKENESS = 0.75
+_MOST_DB = 200.0
 _Snrs = Mapping[str, Mapping[str, Range]]
 
 
@@ -80,10 +82,11 @@ def read_config(url: str) -> tuple[AvseConfig, tuple[str, ...]]:
         UsageError: everything that is wrong with it.
     """
     try:
-        given = yaml.safe_load(storage.read_text(url))
+        text = storage.read_text(url)
+        given = json.loads(text) if url.endswith(".json") else yaml.safe_load(text)
     except StorageError as error:
         raise UsageError(str(error)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{url}: is neither YAML nor JSON ({' '.join(str(error).split())})") from error
     if given is not None and not isinstance(given, dict):
         raise UsageError(f"{url}: wanted keys and values, such as random_seed: 0")
@@ -220,6 +223,3 @@ class _Reading:
             return Dataset(name, 0, 0)
         count, first = (self.whole(f"{label}.{key}", keys[key], at_least=0) for key in _DATASET_KEYS)
         return Dataset(name, count, first)
-
-
-_MOST_DB = 200.0
