@@ -3,16 +3,17 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+CONSUMERS := .venv-consumers
 CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python3.13 python)
 PACKAGING := setup.py pyproject.toml transforms/version.py
 CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores lint format format-check types ci clean
+.PHONY: help demo test test-stores test-consumers lint format format-check types ci clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: $(VENV)/installed ## make a small corpus from generated speech and noise, with a report
 	$(BIN)/mixtape demo
@@ -22,6 +23,9 @@ test: $(VENV)/installed-test ## run all tests that need no servers
 
 test-stores: $(VENV)/installed-test ## run the tests of object stores, on servers that Go installs if they are absent
 	$(BIN)/python -m pytest -n 0 -m stores tests/stores
+
+test-consumers: $(CONSUMERS)/installed ## load corpora with the readers that need PyTorch (downloads 3 GB; needs FFmpeg)
+	$(CONSUMERS)/bin/python -m pytest tests/consumers/with_torch
 
 lint: $(VENV)/installed-test ## look for mistakes and departures from the style
 	$(BIN)/ruff check $(CODE)
@@ -39,7 +43,7 @@ ci: ## what has to pass before a change is merged
 	.ci/run
 
 clean: ## remove the virtual environment, caches and the demo's corpus
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-corpus
+	rm -rf $(VENV) $(CONSUMERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-corpus
 	find pipelines transforms tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -64,3 +68,12 @@ $(VENV)/installed-test: $(PACKAGING) | $(BIN)/python
 	@echo "Installing Mixtape and its tests' needs into $(VENV); the first time this takes a minute or two"
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/installed
+
+$(CONSUMERS)/installed: $(PACKAGING) $(wildcard tests/consumers/*.txt) | $(BIN)/python
+	@echo "Installing Mixtape and readers of its corpora into $(CONSUMERS); the first time this takes some minutes"
+	$(BIN)/python -m venv $(CONSUMERS)
+	$(CONSUMERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[video]' --requirement tests/consumers/requirements.txt
+	$(CONSUMERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --requirement tests/consumers/readers.txt
+	@touch $@

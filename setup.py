@@ -33,6 +33,7 @@ EXTRAS = {
     "test": [
         "av>=18,<19",
         "hypothesis>=6.170,<7",
+        "mlcroissant>=1.1.1,<1.2",
         "mypy>=2.4,<3",
         "protobuf>=6.33,<7",
         "pytest>=9.2,<10",

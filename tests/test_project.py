@@ -187,7 +187,10 @@ def test_the_command_tells_its_version(repository: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"mixtape {VERSION}\n")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "format", "format-check", "types", "ci", "clean"])
+TARGETS = ["demo", "test", "test-consumers", "lint", "format", "format-check", "types", "ci", "clean"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_make_help_names_every_target(repository: Path, target: str) -> None:
     done = run(repository, "make", "help")
     assert re.search(rf"^{target}  +\w", done.stdout, re.MULTILINE), done.stdout
@@ -205,7 +208,7 @@ def test_ci_runs_the_checks_and_the_tests(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert os.access(script, os.X_OK)
     targets = re.findall(r"^make (\S+)$", script.read_text(), re.MULTILINE)
-    assert targets == ["lint", "format-check", "types", "test"]
+    assert targets == ["lint", "format-check", "types", "test", "test-consumers"]
 
 
 def commands_in(text: str) -> list[list[str]]:

@@ -106,19 +106,32 @@ class View:
             return self.job.tree.url(path)
         return f"{prefix.rstrip('/')}/{path}"
 
-    def talks(self, item: Item, mix_type: str) -> list[Talk]:
-        """Returns who talks in one of the mixtures of an item, in the order of its sources."""
-        heard = [role for role in self.members(mix_type) if not is_noise(role)]
+    def speech(self, item: Item, mix_type: str) -> list[Source]:
+        """Returns the speech that one of the mixtures of an item sums, in order."""
+        summed = self.members(mix_type)
         return [
-            self._talk(item, source)
-            for source in item.mixture.sources
-            if source.role in item.record.crc32c and source.role in heard
+            source
+            for source in item.mixture.speech
+            if source.role in summed and source.role in item.record.crc32c
+        ]
+
+    def talks(self, item: Item, mix_type: str) -> list[Talk]:
+        """Returns who is heard when in one of the mixtures of an item.
+
+        In the length mode ``min`` a talker may begin after the last sample, and is not heard.
+        """
+        talks = [self._talk(item, source) for source in self.speech(item, mix_type)]
+        return [
+            talk for talk in talks if talk.start_s < (item.duration_s if talk.end_s is None else talk.end_s)
         ]
 
     def _talk(self, item: Item, source: Source) -> Talk:
-        start_s = source.start_samples / self.job.rules.rules.source_rate_hz
-        end_s = item.duration_s if item.record.variant.mode == "min" else None
-        return Talk(source, start_s, end_s)
+        """Returns a talker's time: from the ledger, if the recipe has it there, else from the plan."""
+        record = item.record
+        planned_s = source.start_samples / self.job.rules.rules.source_rate_hz
+        cut_s = item.duration_s if record.variant.mode == "min" else None
+        start_s = record.starts_s.get(source.role, planned_s)
+        return Talk(source, start_s, record.ends_s.get(source.role, cut_s))
 
     def shard_items(self, index: int) -> list[Item]:
         """Reads the items of one shard. Raises StorageError."""

@@ -12,13 +12,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from transforms.exports.base import Item, Lists, Talk, View
+from transforms.exports.base import Item, Lists, View
 from transforms.exports.sorting import sorted_lines
-from transforms.plan import is_noise
+from transforms.plan import Source, is_noise
+from transforms.sinks.records import speaker_label
 from transforms.storage import OutputTree
 
 SPEAKER_CHANGE = " <sc> "
-UNKNOWN_SPEAKER = "unknown"
 _NA = "<NA>"
 _Line = tuple[str, str]
 _Entry = tuple[str, list[_Line]]
@@ -86,20 +86,20 @@ def _mixture_lines(view: View, item: Item, mix_type: str) -> Iterator[_Line]:
     yield _line(folder, "wav.scp", item.id, view.shown(mix_type, item.id))
     yield _line(folder, "utt2spk", item.id, item.id)
     yield _line(folder, "spk2utt", item.id, item.id)
-    talks = view.talks(item, mix_type)
+    speech = view.speech(item, mix_type)
     noises = [role for role in view.members(mix_type) if is_noise(role) and role in item.record.crc32c]
-    for kind, roles in (("spk", [talk.source.role for talk in talks]), ("noise", noises)):
+    for kind, roles in (("spk", [source.role for source in speech]), ("noise", noises)):
         for number, role in enumerate(roles, start=1):
             yield _line(folder, f"{kind}{number}.scp", item.id, view.shown(role, item.id))
     if view.texts:
-        texts = [_words(talk) for talk in talks]
+        texts = [_words(source) for source in speech]
         for number, text in enumerate(texts, start=1):
             yield _line(folder, f"text_spk{number}", item.id, text)
         yield _line(folder, "text", item.id, SPEAKER_CHANGE.join(texts))
 
 
-def _words(talk: Talk) -> str:
-    return " ".join(talk.source.text.split())
+def _words(source: Source) -> str:
+    return " ".join(source.text.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ class _Segment:
 
 def _segments_of(view: View, item: Item, mix_type: str) -> Iterator[_Segment]:
     for talk in view.talks(item, mix_type):
-        speaker = "_".join(talk.source.speaker.split()) or UNKNOWN_SPEAKER
-        start_s, end_s = talk.start_s, talk.end_s if talk.end_s is not None else item.duration_s
+        speaker = speaker_label(talk.source)
+        start_s, end_s = talk.start_s, item.duration_s if talk.end_s is None else talk.end_s
         times = f"{int(1000 * start_s):06d}_{int(1000 * end_s):06d}"
         segment_id = f"{speaker}-{item.id}_{talk.source.role}_{times}"
-        yield _Segment(segment_id, item.id, speaker, start_s, end_s, _words(talk))
+        yield _Segment(segment_id, item.id, speaker, start_s, end_s, _words(talk.source))
 
 
 def _diar_folder(view: View, mix_type: str) -> str:

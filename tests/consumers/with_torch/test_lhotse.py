@@ -1,0 +1,71 @@
+"""Lhotse: exported cuts and Shar archives, and its own preparation of LibriMix from our plans."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.consumers.conftest import Made, Make
+from transforms.plan import Part, Variant
+
+pytestmark = pytest.mark.consumers
+
+MAIN = {"librimix": "mix_both", "wsj0mix": "mix", "mixtures": "mix_both"}
+
+
+@pytest.fixture(scope="module")
+def lhotse() -> Any:
+    return importlib.import_module("lhotse")
+
+
+def assert_cut(cut: Any, made: Made, part: Part, item_id: str, variant: Variant) -> None:
+    """Compares every stream of a cut with the ledger, and its talkers with the plan."""
+    record = dict(made.records(part, variant))[item_id]
+    main = MAIN[made.recipe]
+    assert (cut.sampling_rate, cut.num_samples) == (variant.rate_hz, record.samples)
+    assert {name for name in (cut.custom or {}) if name in record.crc32c} == set(record.crc32c) - {main}
+    for stream in record.crc32c:
+        values = cut.load_audio() if stream == main else cut.load_custom(stream)
+        assert values.shape[0] == 1
+        np.testing.assert_array_equal(np.round(values[0] * 32768), made.pcm(part, stream, item_id, variant))
+    end_s = record.samples / variant.rate_hz
+    speech = [one for one in made.mixtures(part)[item_id].speech if one.start_samples / 16000 < end_s]
+    assert [one.speaker for one in cut.supervisions] == [source.speaker for source in speech]
+    assert [one.text or "" for one in cut.supervisions] == [source.text for source in speech]
+
+
+def test_cuts(lhotse: Any, made: Made, narrow: Variant, tmp_path: Path) -> None:
+    made.export("lhotse", "--to", tmp_path)
+    validate = importlib.import_module("lhotse.qa").validate
+    for part in made.parts:
+        folder = tmp_path / part.corpus / narrow.folder / narrow.mode
+        cuts = lhotse.CutSet.from_file(folder / f"cuts_{part.subset}.jsonl.gz").to_eager()
+        validate(cuts, read_data=True)
+        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, narrow)]
+        for cut in cuts:
+            assert_cut(cut, made, part, cut.id, narrow)
+
+
+def test_shar(lhotse: Any, made: Made, narrow: Variant, tmp_path: Path) -> None:
+    made.export("lhotse", "--shar", "--to", tmp_path)
+    for part in made.parts:
+        folder = tmp_path / part.corpus / narrow.folder / narrow.mode / f"shar_{part.subset}"
+        cuts = list(lhotse.CutSet.from_shar(in_dir=folder))
+        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, narrow)]
+        for cut in cuts:
+            assert_cut(cut, made, part, cut.id, narrow)
+
+
+def test_talkers_who_start_late(lhotse: Any, make: Make, tmp_path: Path) -> None:
+    made = make("mixtures")
+    made.export("lhotse", "--to", tmp_path)
+    cuts = lhotse.CutSet.from_file(tmp_path / "mixtures/wav8k/max/cuts_train.jsonl.gz")
+    starts = {cut.id: [one.start for one in cut.supervisions] for cut in cuts}
+    planned = {
+        item_id: [source.start_samples / 16000 for source in mixture.speech]
+        for item_id, mixture in made.mixtures(made.parts[0]).items()
+    }
+    assert starts == planned
+    assert max(max(values) for values in starts.values()) > 0.5
