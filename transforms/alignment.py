@@ -8,7 +8,7 @@ floating point number: ``int(k / 25 * 16000)`` is wrong for 590 of the first 100
 Times come as ``Timestamps``: whole ticks of a stream's clock, so that arrays of them stay exact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, TypeVar, get_args
@@ -158,15 +158,6 @@ def shown_pictures(slots: Integers, start: int, stop: int) -> Integers:
     """
     frames = np.arange(start, stop, dtype=np.int64)
     return np.maximum(pictures_of_samples(frames, slots), 0)
-
-
-def rising(ticks: Sequence[int]) -> list[int]:
-    """Returns the places of the ticks that are above all before them; the others are dropped."""
-    kept: list[int] = []
-    for place, tick in enumerate(ticks):
-        if not kept or tick > ticks[kept[-1]]:
-            kept.append(place)
-    return kept
 
 
 @dataclass(frozen=True, slots=True)

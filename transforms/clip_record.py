@@ -11,7 +11,7 @@ import numpy as np
 
 from transforms.alignment import Timestamps
 from transforms.containers import library
-from transforms.video import LONGEST_GAP_S, ClipFile, Decoder
+from transforms.video import LONGEST_GAP_S, UNTIMED, ClipFile, Decoder
 
 OFFSET_LIMIT_S = Fraction(40, 1000)
 FLAGS = {
@@ -19,7 +19,7 @@ FLAGS = {
     "offset": "sound and pictures begin more than 40 ms apart",
     "late_pictures": "the first picture comes after the common zero; it is shown from there on",
     "negative_timestamps": "something lies before the common zero; it is not presented",
-    "synthetic_timestamps": "timestamps are missing; they were counted from the rate",
+    "synthetic_timestamps": "timestamps are missing; times follow from the order of decoding and the rate",
     "repeated_timestamps": "two pictures have the same timestamp; the later one is dropped",
     "time_jump": "timestamps jump by more than a minute; what follows is left out",
     "truncated": "the file holds less than it promises",
@@ -83,6 +83,7 @@ class _Packets:
     """The packets of one stream that shall be presented, in ticks of its clock."""
 
     step: int
+    has_times: bool
     times: "array[int]" = field(default_factory=lambda: array("q"))
     lengths: "array[int]" = field(default_factory=lambda: array("q"))
     hidden: int = 0
@@ -97,11 +98,11 @@ class _Packets:
         elif packet.is_discard:
             self.hidden += 1
         else:
-            length = packet.duration or self.step
             following = self.times[-1] + self.lengths[-1] if self.times else 0
-            self.untimed += packet.pts is None
-            self.times.append(following if packet.pts is None else packet.pts)
-            self.lengths.append(length)
+            time = packet.pts if self.has_times and packet.pts is not None else packet.dts
+            self.untimed += packet.pts is None or time != packet.pts
+            self.times.append(following if time is None else time)
+            self.lengths.append(packet.duration or self.step)
 
     @property
     def all(self) -> int:
@@ -119,7 +120,9 @@ def probe(file: ClipFile) -> ClipRecord:
     with file.opened() as container:
         video, audio = file.streams(container)
         rate = stated_fps(video)
-        pictures, sound = _Packets(round(1 / (rate * video.time_base))), _Packets(0)
+        has_times = container.format.name not in UNTIMED
+        pictures = _Packets(round(1 / (rate * video.time_base)), has_times)
+        sound = _Packets(0, has_times)
         with contextlib.suppress(*failures):
             for packet in container.demux(video, audio):
                 (pictures if packet.stream is video else sound).add(packet)

@@ -7,6 +7,7 @@ PyAV, which brings FFmpeg's libraries, is imported when it is first needed.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +23,7 @@ from transforms.errors import SourceError
 from transforms.soundtrack import Sound
 
 LONGEST_GAP_S = 60
+UNTIMED = frozenset({"avi"})
 _OPEN = "open"
 _FETCH = "fetch it again, or leave it out"
 _MOST_PIXELS = 8192 * 8192
@@ -147,11 +149,13 @@ class Decoder:
         container: PyAV's, opened for this stream alone.
         stream: the stream.
         lost: timestamps, as far as known, of packets that were lost since somebody took them.
+        order: decoding timestamps of packets of pictures, whose frames have not been taken yet.
     """
 
     container: Any
     stream: Any
     lost: list[int | None] = field(default_factory=list)
+    order: deque[int | None] = field(default_factory=deque)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields decoded frames."""
@@ -176,7 +180,22 @@ class Decoder:
         if packet.is_corrupt:
             self.lost.append(packet.pts)
             return []
-        return list(self.stream.decode(packet)) if packet.size else []
+        if not packet.size:
+            return []
+        frames = list(self.stream.decode(packet))
+        if self.stream.type == "video":
+            self.order.append(packet.dts)
+        return frames
+
+    def time_of(self, frame: Any) -> int | None:
+        """Returns the timestamp of the next frame, in ticks; None if there is none.
+
+        Pictures of containers that hold no presentation timestamps (what FFmpeg tells of them is a
+        guess), and frames without one, have the decoding timestamp that is theirs by order.
+        """
+        ordered = self.order.popleft() if self.order else None
+        untimed = frame.pts is None or self.container.format.name in UNTIMED
+        return ordered if untimed else int(frame.pts)
 
     def take_lost(self) -> list[int | None]:
         """Returns the timestamps lost since the last call."""
@@ -246,7 +265,7 @@ class Pictures:
             decoder = Decoder(container, stream)
             for frame in decoder:
                 self._note(decoder)
-                picture = self._timed(frame, stream.time_base)
+                picture = self._timed(frame, decoder.time_of(frame), stream.time_base)
                 if picture.time > self._end + LONGEST_GAP_S:
                     self.lost.begin(self._end)
                     return
@@ -260,13 +279,13 @@ class Pictures:
             known = pts is not None and self.clock.counted_fps is None
             self.lost.begin((pts or 0) * decoder.stream.time_base - self.clock.zero if known else self._end)
 
-    def _timed(self, frame: Any, unit: Fraction) -> Picture:
+    def _timed(self, frame: Any, tick: int | None, unit: Fraction) -> Picture:
         number, clock = self.decoded, self.clock
         self.decoded += 1
         self.rotation = int(frame.rotation)
         if clock.counted_fps is not None:
             return Picture(number, number / clock.counted_fps, (number + 1) / clock.counted_fps, frame)
-        time = self._end if frame.pts is None else frame.pts * unit - clock.zero
+        time = self._end if tick is None else tick * unit - clock.zero
         length = (frame.duration or 0) * unit
         return Picture(number, time, time + (length or clock.step), frame)
 

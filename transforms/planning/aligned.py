@@ -20,7 +20,7 @@ from transforms.rejects import Reject
 from transforms.storage import OWN_FOLDER, OutputTree
 from transforms.video import ClipFile
 
-PROBES_PATH = f"{OWN_FOLDER}/probes.parquet"
+PROBES_PATH = f"{OWN_FOLDER}/stamps/probes.parquet"
 _PROBES_FORMAT = 1
 _GROUP_ROWS = 5000
 _DIGEST_DIGITS = 8

@@ -50,7 +50,7 @@ class ProbeVideos(beam.PTransform[beam.pvalue.PBegin, beam.PCollection[int]]):
 
     Attributes:
         root: URL of the corpus.
-        out: URL of the output, which gets ``_mixtape/probes.parquet``.
+        out: URL of the output, which gets ``_mixtape/stamps/probes.parquet``.
         anew: read unchanged files too.
     """
 
