@@ -5,10 +5,12 @@ tar, with the members' bytes unchanged, and a table of where each member is. The
 folder without it is no packed corpus, so a pass that broke off leaves nothing that could be mistaken for one.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
+import lzma
 import re
 import tarfile
 import zlib
@@ -142,9 +144,10 @@ def pack(
     with ExitStack() as stack:
         packer = _Packer(tree, shard_bytes, stack)
         for url in urls:
-            for info, data in _members(url):
-                packer.add(url, info, data)
-                advance(info.size)
+            with _whole(url):
+                for info, data in _members(url):
+                    packer.add(url, info, data)
+                    advance(info.size)
         packer.finish_shard()
     if archives_now(urls) != archives:
         raise StorageError(urls[0], "an archive changed while it was packed; run the same command again")
@@ -159,15 +162,23 @@ def pack(
 
 def _members(url: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     """Yields the members of a tar archive in one pass: heads, and handles of those that are files."""
-    with closing(io.BufferedReader(storage.open_ranges(url, block_bytes=_READ_BYTES), _PIECE_BYTES)) as file:
-        try:
-            with tarfile.open(fileobj=cast(BinaryIO, file), mode="r|*") as archive:
-                for info in archive:
-                    if not info.isdir():
-                        yield info, archive.extractfile(info) if info.isreg() else None
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            problem = f"is no tar archive, or damaged or cut short ({error}); fetch it again"
-            raise StorageError(url, problem) from error
+    with (
+        closing(io.BufferedReader(storage.open_ranges(url, block_bytes=_READ_BYTES), _PIECE_BYTES)) as file,
+        tarfile.open(fileobj=cast(BinaryIO, file), mode="r|*") as archive,
+    ):
+        for info in archive:
+            if not info.isdir():
+                yield info, archive.extractfile(info) if info.isreg() else None
+
+
+@contextlib.contextmanager
+def _whole(url: str) -> Iterator[None]:
+    """Says of an archive that cannot be read to its end what that means."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+        problem = f"is no tar archive, or damaged or cut short ({error}); fetch it again"
+        raise StorageError(url, problem) from error
 
 
 @dataclass
@@ -207,7 +218,8 @@ class _Packer:
     def _append(self, info: tarfile.TarInfo, data: IO[bytes]) -> tuple[str, int, int, str]:
         """Copies a file into a shard and returns its row."""
         head = info.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape")
-        if self.file is not None and self.place + len(head) + info.size > self.shard_bytes:
+        padding = -info.size % _BLOCK_BYTES
+        if self.file is not None and self.place + len(head) + info.size + padding > self.shard_bytes:
             self.finish_shard()
         if self.file is None:
             self.shards.append(f"shard-{len(self.shards):06d}.tar")
@@ -218,8 +230,8 @@ class _Packer:
         while piece := data.read(_PIECE_BYTES):
             self.file.write(piece)
             checksum = google_crc32c.extend(checksum, piece)
-        self.file.write(bytes(-info.size % _BLOCK_BYTES))
-        self.place = start + info.size + -info.size % _BLOCK_BYTES
+        self.file.write(bytes(padding))
+        self.place = start + info.size + padding
         return self.shards[-1], start, info.size, f"{checksum:08x}"
 
     def _enter(self, url: str, path: str, row: tuple[str, int, int, str]) -> None:

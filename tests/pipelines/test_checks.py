@@ -179,9 +179,9 @@ def test_misspelt_flags_are_not_tried_on_beam() -> None:
 
 def test_roots_are_read_by_name(tmp_path: Path) -> None:
     one = checker()
-    assert one.roots([f"speech={tmp_path}", "noise=gs://b/a=c"]) == {
+    assert one.roots([f"speech={tmp_path}", "noise=memory://b/a=c"]) == {
         "speech": str(tmp_path),
-        "noise": "gs://b/a=c",
+        "noise": "memory://b/a=c",
     }
     assert one.problems == []
 

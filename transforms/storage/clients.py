@@ -71,6 +71,24 @@ def stamp_of(info: Mapping[str, Any]) -> FileStamp | None:
     return FileStamp(int(info.get("size") or 0), version.strip('"'))
 
 
+def ask_stamp(url: str) -> FileStamp | None:
+    """Asks for the stamp of a remote file, in one request; None for a folder.
+
+    Raises FileNotFoundError, also for the folders of stores that have none, and whatever the file system
+    raises.
+    """
+    system, inner = resolve(url)
+    kind = kind_of(system)
+    if kind == "gs":
+        bucket, key, _ = system.split_path(inner)
+        return stamp_of(system.call("GET", "b/{}/o/{}", bucket, key, json_out=True) | {"type": "file"})
+    if kind == "s3":
+        bucket, key, _ = system.split_path(inner)
+        answer = system.call_s3("head_object", Bucket=bucket, Key=key)
+        return FileStamp(int(answer["ContentLength"]), answer["ETag"].strip('"'))
+    return stamp_of(system.info(inner))
+
+
 def fetch(url: str, span: Span = None) -> tuple[bytes, FileStamp]:
     """Reads a remote file, or some of its bytes, in one request, and tells the stamp of what was read.
 

@@ -101,11 +101,11 @@ def problem_of(url: str, error: BaseException) -> MixtapeError:
 
 def is_passing(error: BaseException) -> bool:
     """Tells whether a failure of a store may be over soon, so that trying again makes sense."""
+    if isinstance(error, TimeoutError | ConnectionError) or _names(error) & _PASSING_TYPES:
+        return True
     status = _status(error)
     if status is not None:
         return status in _PASSING_STATUSES
-    if isinstance(error, TimeoutError | ConnectionError) or _names(error) & _PASSING_TYPES:
-        return True
     return isinstance(error, OSError) and error.errno in _PASSING_NUMBERS
 
 
@@ -117,15 +117,13 @@ def is_denied(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Returns the HTTP status that a client's error holds, or that of what caused it."""
-    for one in (error, error.__cause__):
-        response: Any = getattr(one, "response", None)
-        found: Any = getattr(one, "status", None) or getattr(one, "code", None)
-        if isinstance(response, dict):
-            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if str(found).isdigit():
-            return int(found)
-    return None
+    """Returns the HTTP status that a client's error holds, or botocore's that caused it."""
+    response: Any = getattr(error.__cause__, "response", None)
+    if isinstance(response, dict):
+        found: Any = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        found = getattr(error, "status", None) or getattr(error, "code", None)
+    return int(found) if str(found).isdigit() else None
 
 
 def _names(error: BaseException) -> set[str]:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from transforms.errors import StorageError
 from transforms.storage import clients
+from transforms.storage.archives import PROTOCOLS
 from transforms.storage.failures import attempt, explained, problem_of
 from transforms.storage.plain import open_ranges
 from transforms.storage.reading import exists, find, list_folder, read_bytes, stamp
@@ -239,6 +240,8 @@ class ManyWrites:
 
 def _put(url: str, work: Callable[[], None]) -> None:
     """Sends a file; one that cannot be placed anywhere is a sign that its bucket is missing."""
+    if url.startswith(tuple(f"{kind}://" for kind in PROTOCOLS)) and "::" in url:
+        raise StorageError(url, "is in an archive, which can only be read; unpack it first")
 
     def place() -> None:
         try:

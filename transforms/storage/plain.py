@@ -27,8 +27,7 @@ def stamp_of_file(url: str) -> FileStamp | None:
         try:
             if path is not None:
                 return _local_stamp(os.stat(path))
-            system, inner = clients.resolve(url)
-            return clients.stamp_of(system.info(inner))
+            return clients.ask_stamp(url)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
