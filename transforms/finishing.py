@@ -14,7 +14,7 @@ from transforms.rejects import Reject
 from transforms.sharding import RenderJob, read_plan_rejects, summary_path
 from transforms.sinks import sinks_for
 from transforms.sinks.base import Sink
-from transforms.statistics import PartStatistics
+from transforms.statistics import PartStatistics, Uses
 from transforms.storage import OWN_FOLDER, OutputTree
 
 RUN_PATH = f"{OWN_FOLDER}/run.json"
@@ -109,7 +109,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     sinks = sinks_for(job.tree, job.rules, job.options)
     writers = [sink.open_part(plan.part, plan.shard_count, plan.roles) for sink in sinks]
     writers.append(ChecksumsWriter(job.tree, plan.part))
-    statistics = PartStatistics()
+    statistics, uses = PartStatistics(), Uses()
     rejects = read_plan_rejects(job.tree, part_name)
     shard_files: set[str] = set()
     for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
@@ -117,11 +117,13 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
         for writer in writers:
             writer.add(ledger, mixtures)
         statistics.add(ledger, mixtures, recipe=job.rules, formats=job.options.formats)
+        uses.add(ledger, mixtures)
         rejects += ledger.rejects
         shard_files.update(file.path for file in ledger.files)
     _remove_leftovers(sinks, plan.part, shard_files)
     for writer in writers:
         writer.close()
+    statistics.add_uses(uses)
     summary = PartSummary(
         part=plan.part,
         shards=plan.shard_count,

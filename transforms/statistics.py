@@ -1,13 +1,15 @@
 """What a person wants to know about a part at a glance, gathered in constant memory."""
 
+import itertools
 import math
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from transforms.audio import WAV_HEADER_BYTES
-from transforms.ledger import ItemRecord, ShardLedger
-from transforms.plan import Mixture, Source
+from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
+from transforms.plan import Mixture, Source, is_noise
 from transforms.recipes import Recipe
 
 
@@ -39,6 +41,24 @@ class Histogram:
         return [number * self.width for number in numbers], [self.counts.get(n, 0) for n in numbers]
 
 
+BINS: Mapping[str, tuple[str, float]] = {
+    "length_s": ("s", 0.5),
+    "talkers": ("", 1.0),
+    "overlap_percent": ("%", 5.0),
+    "gain_db": ("dB", 1.0),
+    "gain_applied_db": ("dB", 1.0),
+    "level_lufs": ("LUFS", 1.0),
+    "level_rms_db": ("dB", 1.0),
+    "level_active_db": ("dB", 1.0),
+    "snr_planned_db": ("dB", 1.0),
+    "snr_deviation_db": ("dB", 0.05),
+    "snr_db": ("dB", 1.0),
+    "uses": ("", 1.0),
+    "utterances": ("", 1.0),
+    "mixtures": ("", 1.0),
+}
+
+
 @dataclass
 class PartStatistics:
     """Totals and distributions of one part.
@@ -48,14 +68,20 @@ class PartStatistics:
         bytes_of: bytes written by format.
         items: items counted.
         speakers: distinct talkers.
-        histograms: ``length_s <mode>``; ``gain_db <role>`` or, where levels are planned otherwise,
-            ``level_db <role>``; ``snr_db <type> <role>``.
+        roots: names of the corpora that the sources are from.
+        histograms: by quantity, and what it is of. Of every mode ``length_s``; of every source
+            ``gain_db`` as planned, or what is planned instead of it: ``level_lufs``,
+            ``level_rms_db``, ``level_active_db`` or ``snr_planned_db``, and ``snr_deviation_db``;
+            ``gain_applied_db`` where ledgers tell it; ``snr_db`` of mixture type and source;
+            ``talkers`` per mixture; ``overlap_percent`` of the time in which anybody talks;
+            ``uses`` of each utterance, and of each speaker ``utterances`` and ``mixtures``.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_of: dict[str, int] = field(default_factory=dict)
     items: int = 0
     speakers: list[str] = field(default_factory=list)
+    roots: list[str] = field(default_factory=list)
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
     @classmethod
@@ -67,8 +93,8 @@ class PartStatistics:
         }
         return cls(**{**fields, "histograms": histograms})
 
-    def _count(self, name: str, width: float, value: float) -> None:
-        unit = "dB" if "_db" in name else "s"
+    def _count(self, name: str, value: float) -> None:
+        unit, width = BINS[name.split(" ")[0]]
         self.histograms.setdefault(name, Histogram(unit, width)).add(value)
 
     def add(
@@ -77,50 +103,157 @@ class PartStatistics:
         """Counts one shard, given its ledger, its plan rows, and how it was made."""
         by_id = {mixture.id: mixture for mixture in mixtures}
         for item in ledger.items:
-            self._add_item(item, by_id[item.id], recipe, formats)
+            sources = _written_sources(item, by_id[item.id])
+            self._add_item(item, sources, recipe)
+            if "wav" in formats:
+                self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + _wav_bytes(item)
+            self.roots = _merged(self.roots, {root for source in sources for root in _roots_of(source)})
         speech = (source for item in ledger.items for source in by_id[item.id].speech)
         self.speakers = _merged(self.speakers, {source.speaker for source in speech})
         for file in ledger.files:
             form = "webdataset" if "/webdataset/" in file.path else "tfrecord"
             self.bytes_of[form] = self.bytes_of.get(form, 0) + file.size_bytes
 
-    def _add_item(self, item: ItemRecord, mixture: Mixture, recipe: Recipe, formats: Sequence[str]) -> None:
+    def add_uses(self, uses: "Uses") -> None:
+        """Counts how often utterances and speakers were used, once all shards are known."""
+        for count in uses.of_utterance.values():
+            self._count("uses utterance", count)
+        for speaker, count in uses.of_speaker.items():
+            self._count("mixtures speaker", count)
+            self._count("utterances speaker", uses.utterances_by[speaker])
+
+    def _add_item(self, item: ItemRecord, sources: Sequence[Source], recipe: Recipe) -> None:
         self.items += 1
-        streams = {stream for record in item.variants for stream in record.crc32c}
-        sources = [source for source in mixture.sources if source.role in streams]
+        speech = [source.role for source in sources if not is_noise(source.role)]
+        self._count("talkers mixture", len(speech))
         for source in sources:
             self._count_level(source)
-        if "wav" in formats:
-            attached = sum(piece.size_bytes for pieces in item.attachments.values() for piece in pieces)
-            self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + attached
+        for role, snr in item.planned_snr_db.items():
+            self._count(f"snr_deviation_db {role}", snr.deviation)
         for record in item.variants:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
             seconds = record.samples / record.variant.rate_hz
             self.seconds[key] = self.seconds.get(key, 0.0) + seconds
-            if "wav" in formats:
-                size = len(record.crc32c) * (WAV_HEADER_BYTES + 2 * record.samples)
-                self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + size
-        self._count_once(item, [source.role for source in sources], recipe)
+        for role, gain in (item.variants[0].gains if item.variants else {}).items():
+            if gain:
+                self._count(f"gain_applied_db {role}", _in_db(gain))
+        overlap = overlap_share(item, speech)
+        if overlap is not None:
+            self._count("overlap_percent speech", 100 * overlap)
+        self._count_modes(item, [source.role for source in sources], recipe)
 
     def _count_level(self, source: Source) -> None:
-        """Counts a gain in dB; a silenced source has none. Other levels are in dB already."""
-        if source.level_kind != "gain":
-            self._count(f"level_db {source.role}", 1.0, source.level)
-        elif source.level != 0:
-            self._count(f"gain_db {source.role}", 1.0, 20 * math.log10(abs(source.level)))
+        """Counts a level under what it is a level of; the gain of a silenced source is none."""
+        match source.level_kind:
+            case "gain":
+                if source.level:
+                    self._count(f"gain_db {source.role}", _in_db(source.level))
+            case "snr":
+                self._count(f"snr_planned_db {source.role}", source.level)
+            case "active_level":
+                self._count(f"level_active_db {source.role}", source.level)
+            case _:
+                measure = "lufs" if source.measure == "lufs" else f"{source.measure}_db"
+                self._count(f"level_{measure} {source.role}", source.level)
 
-    def _count_once(self, item: ItemRecord, roles: Sequence[str], recipe: Recipe) -> None:
+    def _count_modes(self, item: ItemRecord, roles: Sequence[str], recipe: Recipe) -> None:
         """Counts what does not depend on the rate, from the first variant of each mode."""
-        seen: set[str] = set()
-        for record in item.variants:
-            mode = record.variant.mode
-            if mode in seen:
-                continue
-            seen.add(mode)
-            self._count(f"length_s {mode}", 0.5, record.samples / record.variant.rate_hz)
+        for mode, record in _first_of_modes(item).items():
+            self._count(f"length_s {mode}", record.samples / record.variant.rate_hz)
             for mix_type, snrs in record.snr_db.items():
                 for role, snr in zip(recipe.types[mix_type](roles), snrs, strict=True):
-                    self._count(f"snr_db {mix_type} {role}", 1.0, snr)
+                    self._count(f"snr_db {mix_type} {role}", snr)
+
+
+@dataclass
+class Uses:
+    """How often utterances and speakers are used in a part.
+
+    It holds every utterance of the part, which sources are far fewer than mixtures may be.
+
+    Attributes:
+        of_utterance: mixtures by source name.
+        of_speaker: mixtures by speaker; speakers that are not known are left out.
+        utterances_by: distinct utterances by speaker.
+    """
+
+    of_utterance: Counter[str] = field(default_factory=Counter)
+    of_speaker: Counter[str] = field(default_factory=Counter)
+    utterances_by: Counter[str] = field(default_factory=Counter)
+
+    def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
+        """Counts the written items of one shard."""
+        written = {item.id for item in ledger.items}
+        for mixture in mixtures:
+            if mixture.id in written:
+                self._add_mixture(mixture)
+
+    def _add_mixture(self, mixture: Mixture) -> None:
+        self.of_speaker.update({source.speaker for source in mixture.speech} - {""})
+        for source in mixture.speech:
+            if source.speaker and source.name not in self.of_utterance:
+                self.utterances_by[source.speaker] += 1
+            self.of_utterance[source.name] += 1
+
+
+def overlap_share(item: ItemRecord, speech: Sequence[str]) -> float | None:
+    """Returns in how much of the time in which anybody talks two or more do, 0..1.
+
+    Where the ledger tells starts and ends they decide. Sources of other recipes begin together, and
+    the lengths of both length modes tell of two talkers when the shorter ends.
+
+    Returns:
+        None for one talker, and where it is not known.
+    """
+    modes = _first_of_modes(item)
+    record = modes.get("max") or next(iter(modes.values()), None)
+    if len(speech) < 2 or record is None:
+        return None
+    if record.ends_s:
+        return _overlap([(record.starts_s[role], record.ends_s[role]) for role in speech])
+    if len(speech) == 2 and len(modes) == 2:
+        shorter, longer = (modes[mode].samples / modes[mode].variant.rate_hz for mode in ("min", "max"))
+        return shorter / longer
+    return None
+
+
+def _overlap(spans: Sequence[tuple[float, float]]) -> float:
+    edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    talking = together = 0.0
+    count = 0
+    for (time, change), (following, _) in itertools.pairwise(edges):
+        count += change
+        talking += (following - time) * (count > 0)
+        together += (following - time) * (count > 1)
+    return together / talking if talking else 0.0
+
+
+def _first_of_modes(item: ItemRecord) -> dict[str, VariantRecord]:
+    found: dict[str, VariantRecord] = {}
+    for record in item.variants:
+        found.setdefault(record.variant.mode, record)
+    return found
+
+
+def _written_sources(item: ItemRecord, mixture: Mixture) -> list[Source]:
+    streams = {stream for record in item.variants for stream in record.crc32c}
+    return [source for source in mixture.sources if source.role in streams]
+
+
+def _roots_of(source: Source) -> Iterator[str]:
+    yield source.root
+    if source.rir:
+        yield "rir"
+
+
+def _wav_bytes(item: ItemRecord) -> int:
+    attached = sum(piece.size_bytes for pieces in item.attachments.values() for piece in pieces)
+    wavs = (len(one.crc32c) * (WAV_HEADER_BYTES + 2 * one.samples) for one in item.variants)
+    return attached + sum(wavs)
+
+
+def _in_db(gain: float) -> float:
+    return 20 * math.log10(abs(gain))
 
 
 def _merged(known: list[str], more: Set[str]) -> list[str]:

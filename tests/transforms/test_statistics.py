@@ -4,15 +4,16 @@ import dataclasses
 import json
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.ledger import ItemRecord, ShardLedger, VariantRecord, WrittenFile
+from transforms.ledger import ItemRecord, ShardLedger, SnrRecord, VariantRecord, WrittenFile
 from transforms.plan import Mixture, Mode, Source, Variant
 from transforms.recipes import LIBRIMIX
-from transforms.statistics import Histogram, PartStatistics
+from transforms.statistics import Histogram, PartStatistics, Uses, overlap_share
 
 STREAMS = ("s1", "s2", "noise", "mix_clean", "mix_both")
 
@@ -152,8 +153,89 @@ def test_levels_that_are_no_gains_are_counted_as_they_are() -> None:
         dataclasses.replace(source, level_kind="active_level", level=-2.5) for source in TWO[0].sources
     )
     histograms = counted(LEDGERS[0], mixtures=[Mixture("a", sources)]).histograms
-    assert histograms["level_db s1"] == Histogram("dB", 1.0, {-3: 1})
+    assert histograms["level_active_db s1"] == Histogram("dB", 1.0, {-3: 1})
     assert not any(name.startswith("gain_db") for name in histograms)
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "name", "unit"),
+    [
+        ("target", "lufs", "level_lufs s1", "LUFS"),
+        ("target", "rms", "level_rms_db s1", "dB"),
+        ("target", "active", "level_active_db s1", "dB"),
+        ("snr", "lufs", "snr_planned_db s1", "dB"),
+    ],
+)
+def test_kinds_of_levels_are_counted_apart(kind: Any, measure: Any, name: str, unit: str) -> None:
+    changed = dataclasses.replace(TWO[0].sources[0], level_kind=kind, measure=measure, level=-25.5)
+    histograms = counted(LEDGERS[0], mixtures=[Mixture("a", (changed, *TWO[0].sources[1:]))]).histograms
+    assert histograms[name] == Histogram(unit, 1.0, {-26: 1})
+    assert "gain_db s1" not in histograms
+
+
+def test_what_ledgers_tell_of_levels() -> None:
+    record = dataclasses.replace(variant(8000, "min", 80), gains={"s1": 0.5, "noise": 0.0})
+    deviating = {"noise": SnrRecord(10.0, 10.26)}
+    one = ItemRecord("a", (record,), planned_snr_db=deviating)
+    histograms = counted(ShardLedger("x-0", "f", items=(one,)), mixtures=TWO).histograms
+    assert histograms["gain_applied_db s1"].counts == {-7: 1}
+    assert "gain_applied_db noise" not in histograms
+    assert histograms["snr_deviation_db noise"] == Histogram("dB", 0.05, {5: 1})
+
+
+# --- who talks, and when -----------------------------------------------------------------------
+
+
+def test_talkers_and_corpora() -> None:
+    statistics = counted(*LEDGERS, mixtures=TWO)
+    assert statistics.histograms["talkers mixture"] == Histogram("", 1.0, {2: 2})
+    assert statistics.roots == ["librispeech", "wham"]
+    in_room = dataclasses.replace(TWO[0].sources[0], rir="hall.wav")
+    roomy = Mixture("a", (in_room, *TWO[0].sources[1:]))
+    assert counted(LEDGERS[0], mixtures=[roomy]).roots == ["librispeech", "rir", "wham"]
+
+
+def test_overlap_of_talkers_that_begin_together() -> None:
+    assert overlap_share(item("a", 8000, 12_000), ["s1", "s2"]) == pytest.approx(2 / 3)
+    assert overlap_share(item("a", 8000, 12_000), ["s1"]) is None
+    assert overlap_share(item("a", 8000, 12_000), ["s1", "s2", "s3"]) is None
+    one_mode = ItemRecord("a", (variant(8000, "max", 80),))
+    assert overlap_share(one_mode, ["s1", "s2"]) is None
+    assert counted(LEDGERS[0], mixtures=TWO).histograms["overlap_percent speech"].counts == {13: 1}
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=2, max_size=5)
+
+
+@given(spans=SPANS)
+def test_overlap_against_counting_tenths_of_seconds(spans: list[tuple[int, int]]) -> None:
+    roles = [f"s{number}" for number in range(len(spans))]
+    starts = {role: start / 10 for role, (start, _) in zip(roles, spans, strict=True)}
+    ends = {role: (start + length) / 10 for role, (start, length) in zip(roles, spans, strict=True)}
+    record = dataclasses.replace(variant(8000, "max", 80), starts_s=starts, ends_s=ends)
+    talking = [sum(start <= tenth < start + length for start, length in spans) for tenth in range(100)]
+    wanted = sum(count > 1 for count in talking) / sum(count > 0 for count in talking)
+    assert overlap_share(ItemRecord("a", (record,)), roles) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_uses_of_utterances_and_speakers() -> None:
+    again = mixture("c", 1.0, 1.0, 1.0, speakers=("103", ""))
+    uses = Uses()
+    for ledger in (*LEDGERS, ShardLedger("x-2", "f", items=(item("c", 80, 80),))):
+        uses.add(ledger, [*TWO, again])
+    assert uses.of_utterance == {"librispeech:1.flac": 3, "librispeech:2.flac": 3}
+    assert uses.of_speaker == {"103": 2, "26": 2, "1034": 1}
+    statistics = PartStatistics()
+    statistics.add_uses(uses)
+    assert statistics.histograms["uses utterance"].counts == {3: 2}
+    assert statistics.histograms["mixtures speaker"].counts == {2: 2, 1: 1}
+    assert sum(statistics.histograms["utterances speaker"].counts.values()) == 3
+
+
+def test_rejected_items_use_nothing() -> None:
+    uses = Uses()
+    uses.add(LEDGERS[0], TWO)
+    assert sum(uses.of_utterance.values()) == 2
 
 
 def test_sources_that_were_not_rendered_are_not_counted() -> None:
@@ -162,6 +244,7 @@ def test_sources_that_were_not_rendered_are_not_counted() -> None:
     )
     ledger = ShardLedger("x-0", "f", items=(ItemRecord("a", (record,)),))
     assert set(counted(ledger, mixtures=TWO).histograms) == {
+        "talkers mixture",
         "length_s min",
         "gain_db s1",
         "gain_db s2",
