@@ -139,6 +139,11 @@ def _metadata_audio(parser: argparse.ArgumentParser) -> None:
         metavar="REGEX",
         help="regular expression with a group named speaker, searched in each path",
     )
+    parser.add_argument(
+        "--transcripts",
+        action="store_true",
+        help="take texts from the files *.trans.txt beside the audio: an id and its words per line",
+    )
     _corpus_listing(parser)
 
 

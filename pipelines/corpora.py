@@ -56,6 +56,7 @@ def metadata_options(checker: Checker) -> metadata.MetadataOptions:
         out=arguments.out,
         subsets=tuple(getattr(arguments, "subsets", None) or ()),
         speaker_pattern=getattr(arguments, "speaker_pattern", None) or "",
+        transcripts=getattr(arguments, "transcripts", False),
         force=arguments.force,
     )
 

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pipelines.runner import counted
 from transforms import storage
 from transforms.corpora import Layout, audio_folder
 from transforms.corpora.librispeech import LibriSpeech
+from transforms.corpora.told import ManifestColumns, Teller, Transcripts
 from transforms.corpora.wham import Wham
 from transforms.errors import MixtapeError, UsageError
 from transforms.listed import (
@@ -97,6 +98,7 @@ class MetadataOptions:
         subsets: of LibriSpeech, the subsets to list; all that are there if empty.
         speaker_pattern: of ``audio``, a regular expression with a group ``speaker``, searched in
             each path; empty: no speakers.
+        transcripts: of ``audio``, take texts from the files ``*.trans.txt`` beside the audio.
         force: make all listings anew, and read all headers for it.
         adopt: keep listings that are there and of which nobody knows what they were made from.
     """
@@ -106,6 +108,7 @@ class MetadataOptions:
     out: str
     subsets: tuple[str, ...] = ()
     speaker_pattern: str = ""
+    transcripts: bool = False
     force: bool = False
     adopt: bool = True
 
@@ -152,7 +155,7 @@ class MetadataOptions:
         """
         manifest = self._manifest()
         root = self.corpus if manifest is None else audio_folder.manifest_root(manifest)
-        layout = self._layout()
+        layout = self._layout(manifest)
         present = layout.folders(self.corpus)
         folders = self._folders(present)
         given = None if manifest is None else audio_folder.read_manifest(manifest)
@@ -202,6 +205,8 @@ class MetadataOptions:
         elif unknown := [subset for subset in self.subsets if subset not in LibriSpeech.listings]:
             known = " ".join(LibriSpeech.listings)
             problems.append(f"--subsets: {' '.join(unknown)} not known; known: {known}")
+        if self.transcripts and self.kind != "audio":
+            problems.append(f"--transcripts: listings of {self.kind} hold no texts; leave it out")
         if not self.speaker_pattern:
             return problems
         if self.kind != "audio":
@@ -219,14 +224,30 @@ class MetadataOptions:
             raise UsageError(f"{self.corpus}: is a file; give the folder of the corpus")
         return self.corpus
 
-    def _layout(self) -> Layout[Any]:
+    def _layout(self, manifest: str | None) -> Layout[Any]:
         match self.kind:
             case "librispeech":
                 return LibriSpeech.open(self.corpus)
             case "wham":
                 return Wham()
             case "audio":
-                return audio_folder.AudioFolder(self.speaker_pattern)
+                return audio_folder.AudioFolder(self.speaker_pattern, tuple(self._tellers(manifest)))
+
+    def _tellers(self, manifest: str | None) -> Iterator[Teller]:
+        """Yields who knows more of the files of a folder of audio than their headers."""
+        if manifest is not None and audio_folder.is_table(manifest):
+            columns = ManifestColumns.of(manifest)
+            told = columns.columns()
+            for option, column in ((self.speaker_pattern, "speaker"), (self.transcripts, "text")):
+                if option and column in told:
+                    flag = "--speaker-pattern" if column == "speaker" else "--transcripts"
+                    raise UsageError(f"{flag}: {manifest} has a column {column}; leave one of them out")
+            if told:
+                yield columns
+        if self.transcripts:
+            yield Transcripts.of(
+                self.corpus if manifest is None else audio_folder.manifest_root(manifest)
+            )
 
     def _folders(self, found: Sequence[str]) -> tuple[str, ...]:
         if missing := [subset for subset in self.subsets if subset not in found]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,63 @@ def test_a_manifest_of_audio(tmp_path: Path, name: str, head: str) -> None:
     rows = listing.read_audio_files(str(tmp_path / "out" / "audio.csv"))
     assert [row.path for row in rows] == ["a.wav", "b/c.wav"]
     assert rejected(tmp_path / "out") == {"b/none.wav": "no such file"}
+
+
+@pytest.mark.parametrize("source", ["manifest", "transcripts"])
+def test_texts_come_into_the_listing_and_follow_their_source(
+    tmp_path: Path, beam_mode: list[str], source: str
+) -> None:
+    root, out = tmp_path / "any", tmp_path / "out"
+    for name in ("a", "b"):
+        write(root / f"{name}.wav", 10)
+
+    def say(second: str) -> None:
+        (root / "x.trans.txt").write_text(f"a YES\nb {second}\n")
+        (root / "files.csv").write_text(f"path,text\na.wav,YES\nb.wav,{second}\n")
+
+    def options() -> MetadataOptions:
+        table = source == "manifest"
+        corpus = str(root / "files.csv") if table else str(root)
+        return MetadataOptions("audio", corpus, str(out), transcripts=not table)
+
+    for second in ("NO", "NEVER"):
+        say(second)
+        given = options()
+        assert given.check() == []
+        assert run(given, beam_mode)["written"] == 2
+        rows = listing.read_audio_files(str(out / "audio.csv"))
+        assert [row.text for row in rows] == ["YES", second]
+        given.settle()
+    assert options().outlook()[0].startswith("nothing to do")
+    say("NO")
+    assert options().outlook()[0].endswith("from 2 files")
+
+
+@pytest.mark.parametrize(
+    ("header", "flags", "problem"),
+    [
+        ("path,speaker", {"speaker_pattern": "(?P<speaker>.)"}, "--speaker-pattern: .* has a column speaker"),
+        ("path,text", {"transcripts": True}, "--transcripts: .* has a column text"),
+    ],
+)
+def test_what_is_told_twice_is_refused(
+    tmp_path: Path, header: str, flags: dict[str, Any], problem: str
+) -> None:
+    (tmp_path / "files.csv").write_text(f"{header}\na.wav,x\n")
+    (found,) = MetadataOptions("audio", str(tmp_path / "files.csv"), str(tmp_path / "out"), **flags).check()
+    assert re.fullmatch(f"{problem}; leave one of them out", found)
+
+
+def test_transcripts_of_corpora_whose_listings_hold_none(small: Path, tmp_path: Path) -> None:
+    (found,) = MetadataOptions("librispeech", str(small), str(tmp_path / "out"), transcripts=True).check()
+    assert found == "--transcripts: listings of librispeech hold no texts; leave it out"
+
+
+def test_transcripts_that_are_not_there(tmp_path: Path) -> None:
+    write(tmp_path / "any" / "a.wav", 10)
+    options = MetadataOptions("audio", str(tmp_path / "any"), str(tmp_path / "out"), transcripts=True)
+    (found,) = options.check()
+    assert "holds no transcripts; looked for *.trans.txt" in found
 
 
 def test_a_corpus_and_listings_in_another_store(small: Path) -> None:

@@ -307,6 +307,36 @@ def test_subsets_of_one_folder_are_rendered_together(
     assert found == {"train", "dev"}
 
 
+def test_texts_of_a_listing_are_carried_to_records_and_stm(
+    mixtape: Mixtape, sounds: Sounds, tmp_path: Path
+) -> None:
+    """Two talkers one after the other, the words of one of whom are known."""
+    for line, name in (("0 GO ON\n1 STAY\n", "t0"), ("0 UNUSED\n", "t9")):
+        path = tmp_path / "s" / name / "x.trans.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(line)
+    for talker in ("t0", "t1"):
+        for turn in range(2):
+            speak(tmp_path / "s" / talker / f"{turn}.flac", 16000, rate_hz=16000, seed=turn)
+    listed = ("--corpus", tmp_path / "s", "--out", tmp_path / "list", "--transcripts")
+    assert mixtape("metadata", "audio", *listed, "--speaker-pattern", "^(?P<speaker>t[0-9])/").status == 0
+    flags = ("--speech", str(tmp_path / "list/audio.csv"), "--rirs", "", "--noises", "0", "--count", "2")
+    assert sounds.plan(tmp_path / "plan", *flags, "--speakers", "2", "--overlap", "sequential") == 0
+    roots = ["--root", f"speech={tmp_path / 's'}", "--out", tmp_path / "out", "--rates", "8000"]
+    assert mixtape("render", "mixtures", "--plan", tmp_path / "plan", *roots, "--modes", "max").status == 0
+    folder = tmp_path / "out/mixtures/wav8k/max/metadata"
+    records = [json.loads(line) for line in (folder / "items_train.jsonl").read_text().splitlines()]
+    lines = (folder / "items_train.stm").read_text().splitlines()
+    assert len(records) == len(lines) == 2
+    for record, line in zip(records, lines, strict=True):
+        place = record["speakers"].index("t0")
+        assert record["texts"][place] in ("GO ON", "STAY")
+        assert record["texts"][1 - place] == ""
+        times = f"{record['starts_s'][place]:.6f} {record['ends_s'][place]:.6f}"
+        assert line == f"{record['id']} 1 t0 {times} {record['texts'][place]}"
+    assert len((folder / "items_train.rttm").read_text().splitlines()) == 4
+
+
 # What is rejected.
 
 

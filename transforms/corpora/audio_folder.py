@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from transforms import storage
 from transforms.corpora import Layout
+from transforms.corpora.told import PATH_COLUMN, Teller, completed, own_path
 from transforms.errors import SourceError, UsageError
 from transforms.listing import AudioFile, Header, audio_files_csv, limited, read_table
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".sph")
 SPEAKER_GROUP = "speaker"
-_PATH_COLUMN = "path"
 _STAGE = "speaker"
 
 
@@ -53,7 +53,7 @@ def read_manifest(url: str) -> list[str]:
         StorageError: it is missing or not text.
         UsageError: no such column, no paths, a path twice, paths that leave the folder.
     """
-    named = [(number, path.removeprefix("./")) for number, path in _named_paths(url)]
+    named = [(number, own_path(path)) for number, path in _named_paths(url)]
     first_lines: dict[str, int] = {}
     problems = []
     for number, path in named:
@@ -70,15 +70,20 @@ def read_manifest(url: str) -> list[str]:
     return [path for _, path in named]
 
 
+def is_table(url: str) -> bool:
+    """Tells whether a manifest is CSV and not a plain list of paths."""
+    return url.lower().partition("::")[0].endswith(".csv")
+
+
 def _named_paths(url: str) -> list[tuple[int, str]]:
-    if not url.lower().partition("::")[0].endswith(".csv"):
+    if not is_table(url):
         lines = enumerate(storage.read_text(url).split("\n"), start=1)
         return [(number, line.strip()) for number, line in lines if line.strip()]
     header, rows = read_table(url)
-    if _PATH_COLUMN not in header:
+    if PATH_COLUMN not in header:
         found = ", ".join(header) or "(none)"
-        raise UsageError(f"{url}: no column {_PATH_COLUMN}; found the columns {found}")
-    place = header.index(_PATH_COLUMN)
+        raise UsageError(f"{url}: no column {PATH_COLUMN}; found the columns {found}")
+    place = header.index(PATH_COLUMN)
     return [(number, fields[place] if place < len(fields) else "") for number, fields in rows]
 
 
@@ -89,9 +94,11 @@ class AudioFolder(Layout[AudioFile]):
     Attributes:
         speaker_pattern: regular expression, searched in each path; its group ``speaker`` is the
             talker's id. Empty: nobody knows the talkers.
+        tellers: know what headers do not tell.
     """
 
     speaker_pattern: str = ""
+    tellers: tuple[Teller, ...] = ()
 
     name: ClassVar[str] = "audio"
     title: ClassVar[str] = "a folder of audio"
@@ -134,8 +141,8 @@ class AudioFolder(Layout[AudioFile]):
         )
 
     def csv(self, rows: Iterable[AudioFile]) -> bytes:
-        """Returns the listing, sorted by path."""
-        return audio_files_csv(sorted(rows, key=lambda row: row.path))
+        """Returns the listing, sorted by path, with what the tellers know. Raises as they do."""
+        return audio_files_csv(sorted(completed(rows, self.tellers), key=lambda row: row.path))
 
     def _speaker(self, path: str) -> str:
         found = re.search(self.speaker_pattern, path) if self.speaker_pattern else None
