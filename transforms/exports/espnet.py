@@ -28,9 +28,7 @@ def problem(view: View) -> str | None:
     """Says why nobody could read lists of a view, or returns None."""
     shown = view.shown(view.types[0], "id")
     if any(mark.isspace() for mark in shown):
-        return (
-            f"{shown}: a path in Kaldi's lists ends at the first space; rebase the corpus to a PREFIX without"
-        )
+        return f"{shown}: a path in Kaldi's lists ends at the first space; move the corpus to a path without"
     return None
 
 

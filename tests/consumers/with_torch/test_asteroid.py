@@ -30,10 +30,9 @@ def exported(made: Made, part: Part, variant: Variant, to: Path) -> str:
     return str(to / part.corpus / variant.folder / variant.mode / part.subset)
 
 
-def assert_rows(
-    rows: Any, streams: tuple[str, ...], item_ids: list[str], made: Made, part: Part, variant: Variant
-) -> None:
+def assert_rows(rows: Any, streams: tuple[str, ...], made: Made, part: Part, variant: Variant) -> None:
     """Compares mixture and sources of each row with the ledger, sample by sample."""
+    item_ids = [item_id for item_id, _ in made.records(part, variant)]
     assert len(rows) == len(item_ids) >= 2
     for row, item_id in zip(range(len(rows)), item_ids, strict=True):
         mixture, sources = rows[row][:2]
