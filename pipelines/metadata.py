@@ -245,9 +245,7 @@ class MetadataOptions:
             if told:
                 yield columns
         if self.transcripts:
-            yield Transcripts.of(
-                self.corpus if manifest is None else audio_folder.manifest_root(manifest)
-            )
+            yield Transcripts.of(self.corpus if manifest is None else audio_folder.manifest_root(manifest))
 
     def _folders(self, found: Sequence[str]) -> tuple[str, ...]:
         if missing := [subset for subset in self.subsets if subset not in found]:

@@ -8,16 +8,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transforms.activity_steps import ActivityFiles, MeasureActivity, UtteranceLevel, WriteLevels
+    from transforms.attachments import Attachment, AttachmentType
     from transforms.finishing import PartSummary
     from transforms.ledger import ShardLedger
-    from transforms.listing import NoiseClip, Utterance
+    from transforms.listing import AudioFile, NoiseClip, Utterance
     from transforms.metadata import ListFiles, ReadHeaders, WriteListings
     from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan, write_plan
     from transforms.planning.librimix import PlannedMixture, plan_subsets
+    from transforms.planning.mixture_config import MixturesConfig
+    from transforms.planning.mixture_steps import ListingUrls, PlanMixtures, PlannedSubset
     from transforms.planning.steps import GainRow, MeasureGains, PlanRow, WritePlans
     from transforms.recipes import RECIPES, Recipe
     from transforms.rejects import Reject
-    from transforms.rendering import RenderedMixture, render_mixture
+    from transforms.rendering import RenderedMixture, render_item, render_mixture
     from transforms.sharding import RenderJob, ShardResult, store_plan
     from transforms.steps import FinishParts, RenderShards, VerifyShards
     from transforms.storage import OutputTree
@@ -27,24 +31,35 @@ _MODULES = {
     # Beam transforms
     "FinishParts": "transforms.steps",
     "ListFiles": "transforms.metadata",
+    "MeasureActivity": "transforms.activity_steps",
     "MeasureGains": "transforms.planning.steps",
+    "PlanMixtures": "transforms.planning.mixture_steps",
     "ReadHeaders": "transforms.metadata",
     "RenderShards": "transforms.steps",
     "VerifyShards": "transforms.steps",
+    "WriteLevels": "transforms.activity_steps",
     "WriteListings": "transforms.metadata",
     "WritePlans": "transforms.planning.steps",
-    # Their elements
+    # Their elements, and what they are told
+    "ActivityFiles": "transforms.activity_steps",
+    "AudioFile": "transforms.listing",
     "GainRow": "transforms.planning.steps",
+    "ListingUrls": "transforms.planning.mixture_steps",
+    "MixturesConfig": "transforms.planning.mixture_config",
     "NoiseClip": "transforms.listing",
     "PartSummary": "transforms.finishing",
     "PlanRow": "transforms.planning.steps",
     "PlannedMixture": "transforms.planning.librimix",
+    "PlannedSubset": "transforms.planning.mixture_steps",
     "Reject": "transforms.rejects",
     "Shard": "transforms.plan",
     "ShardLedger": "transforms.ledger",
     "ShardResult": "transforms.sharding",
     "Utterance": "transforms.listing",
+    "UtteranceLevel": "transforms.activity_steps",
     # Plans and rendering
+    "Attachment": "transforms.attachments",
+    "AttachmentType": "transforms.attachments",
     "Mixture": "transforms.plan",
     "OutputTree": "transforms.storage",
     "Part": "transforms.plan",
@@ -57,6 +72,7 @@ _MODULES = {
     "StoredPlan": "transforms.plan",
     "VirtualCorpus": "transforms.virtual",
     "plan_subsets": "transforms.planning.librimix",
+    "render_item": "transforms.rendering",
     "render_mixture": "transforms.rendering",
     "store_plan": "transforms.sharding",
     "write_plan": "transforms.plan",
@@ -64,17 +80,26 @@ _MODULES = {
 
 __all__ = [
     "RECIPES",
+    "ActivityFiles",
+    "Attachment",
+    "AttachmentType",
+    "AudioFile",
     "FinishParts",
     "GainRow",
     "ListFiles",
+    "ListingUrls",
+    "MeasureActivity",
     "MeasureGains",
     "Mixture",
+    "MixturesConfig",
     "NoiseClip",
     "OutputTree",
     "Part",
     "PartSummary",
+    "PlanMixtures",
     "PlanRow",
     "PlannedMixture",
+    "PlannedSubset",
     "ReadHeaders",
     "Recipe",
     "Reject",
@@ -88,11 +113,14 @@ __all__ = [
     "Source",
     "StoredPlan",
     "Utterance",
+    "UtteranceLevel",
     "VerifyShards",
     "VirtualCorpus",
+    "WriteLevels",
     "WriteListings",
     "WritePlans",
     "plan_subsets",
+    "render_item",
     "render_mixture",
     "store_plan",
     "write_plan",
