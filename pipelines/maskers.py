@@ -43,12 +43,10 @@ class MaskerOptions:
     def check(self) -> list[str]:
         """Lists what forbids making the maskers, whatever the videos hold."""
         library()
-        bad = [masker.name for masker in self.maskers if not storage.is_safe_relative(masker.name)]
-        problems = [f"{SPEECH_MASKERS}: the speaker {name!r} cannot name a file" for name in bad]
-        problems += [
-            f"{SPEECH_MASKERS}: the speaker {name!r} cannot name a file in one folder"
-            for name in (masker.name for masker in self.maskers)
-            if "/" in name
+        problems = [
+            f"{SPEECH_MASKERS}: the speaker {masker.name!r} cannot name a file"
+            for masker in self.maskers
+            if "/" in masker.name or not storage.is_safe_relative(masker.name)
         ]
         if not self.maskers:
             problems.append(
