@@ -31,6 +31,7 @@ EXTRAS = {
     "s3": ["s3fs>=2026.9,<2027"],
     "video": ["av>=18,<19"],
     "test": [
+        "apache-beam[gcp]>=2.77,<2.78",
         "av>=18,<19",
         "hypothesis>=6.170,<7",
         "mlcroissant>=1.1.1,<1.2",

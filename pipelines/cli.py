@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pipelines.arguments import build_parser
 from pipelines.beam_flags import remarks
+from pipelines.dataflow import HandedOver
 from transforms.errors import MixtapeError, UsageError
 from transforms.version import VERSION
 
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, passed_on = parse(sys.argv[1:] if argv is None else list(argv))
         logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
         return int(importlib.import_module(arguments.job).run(arguments, passed_on))
+    except HandedOver as over:
+        print(over)
+        return EXIT_GOOD
     except UsageError as error:
         _complain("mixtape: ", error.problems)
         return EXIT_USAGE

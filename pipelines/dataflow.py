@@ -1,5 +1,6 @@
 """What Dataflow needs before a job is submitted, and jobs that are handed over as templates."""
 
+import re
 from collections.abc import Sequence
 
 from pipelines.beam_flags import runner_of, value_of
@@ -9,6 +10,7 @@ from transforms.storage import OutputTree
 _FOLDERS = ("--temp_location", "--staging_location")
 _TEMPLATE = "--template_location"
 _PROBE = "mixtape-probe"
+_ENDED_BADLY = re.compile(r"Dataflow pipeline failed\. State: (\w+), Error:\s*(.*)", re.DOTALL)
 
 
 class HandedOver(Exception):  # noqa: N818 - nothing went wrong
@@ -54,3 +56,14 @@ def outlook(words: Sequence[str]) -> str:
         "has ended, the same command without flags for Dataflow finds all shards standing, writes what "
         "speaks of the whole (run.json, rejects.csv, report.html), and says how it went"
     )
+
+
+def in_plain_words(text: str) -> str:
+    """Says what Beam's text about a Dataflow job that ended badly means; empty for any other text."""
+    found = _ENDED_BADLY.search(text)
+    if not found:
+        return ""
+    state, said = found.groups()
+    lines = [line.strip() for line in said.splitlines() if line.strip() not in ("", "None")]
+    reason = f": {lines[-1]}" if lines else "; its page in the console says why"
+    return f"Dataflow ended the job as {state}{reason}; run the same command again to go on"

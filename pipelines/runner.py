@@ -9,15 +9,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from pipelines.beam_flags import is_local, without
 from pipelines.clusters import ClusterJob, check_reachable, make_terminable
-from pipelines.dataflow import HandedOver, check_folders, hands_over, outlook
+from pipelines.dataflow import HandedOver, check_folders, hands_over, in_plain_words, outlook
 from transforms.errors import MixtapeError, UsageError
 
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
 _STEP = re.compile(r" \[while running '[^']*'\]")
+SHOWING = "mixtape-progress"
 _INTERRUPTED = "KeyboardInterrupt"
 _WORKER_GONE = "Channel closed prematurely"
 
@@ -165,11 +166,34 @@ def _new_pipeline(running: Running, flags: Sequence[str]) -> Any:
         raise UsageError(f"Beam refuses the flags passed on to it ({given}): {reason}") from error
 
 
+class _OwnThreads(io.TextIOBase):
+    """A stream that takes what the main thread and those that show progress write, and drops the rest.
+
+    Workers may be threads of this process, and Beam prints the trace of what fails in them.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        thread = threading.current_thread()
+        if thread is threading.main_thread() or thread.name == SHOWING:
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 @contextlib.contextmanager
 def _quiet_workers() -> Iterator[None]:
     """Keeps what workers and their threads log away from the terminal; our own lines still reach it."""
     with open(os.devnull, "wb") as nowhere, os.fdopen(os.dup(2), "w") as terminal:
-        stderr, sys.stderr = sys.stderr, terminal
+        stderr, sys.stderr = sys.stderr, _OwnThreads(terminal)
         excepthook, threading.excepthook = threading.excepthook, _say_nothing
         os.dup2(nowhere.fileno(), 2)
         try:
@@ -194,6 +218,8 @@ def _plain(error: BaseException) -> str:
     text = _STEP.sub("", f"{type(error).__module__}.{type(error).__name__}: {error}")
     if own := _OWN_ERROR.findall(text):
         return str(own[-1])
+    if ended_badly := in_plain_words(text):
+        return ended_badly
     if _WORKER_GONE in text:
         return (
             "the run broke off: a worker process ended suddenly, as when it is killed or memory runs out; "

@@ -118,7 +118,7 @@ class PartStatistics:
         """Counts how often utterances and speakers were used, once all shards are known."""
         for count in uses.of_utterance.values():
             self._count("uses utterance", count)
-        for speaker, count in uses.of_speaker.items():
+        for speaker, count in sorted(uses.of_speaker.items()):
             self._count("mixtures speaker", count)
             self._count("utterances speaker", uses.utterances_by[speaker])
 
