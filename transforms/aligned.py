@@ -12,6 +12,7 @@ from transforms.attachments import AttachmentType, FactKind
 from transforms.clip_record import ClipRecord
 from transforms.errors import UsageError
 from transforms.plan import Settings
+from transforms.video import LONGEST_GAP_S
 
 Damaged = Literal["reject", "prefix"]
 Frames = Literal["jpg", "npy"]
@@ -74,7 +75,7 @@ class AlignOptions:
         rate_hz: sampling rate of the sound.
         fps: frames per second.
         rule: which picture a frame shows, see ``transforms.alignment.slot_of``.
-        tail: what becomes of frames whose sound is not complete.
+        tail: what becomes of frames whose sound is not complete; not more than a minute is padded.
         damaged: what becomes of a segment of which something cannot be decoded: ``reject`` it, or keep
             the ``prefix`` before it.
         timestamps: False counts samples and pictures instead, as published recipes do.
@@ -142,8 +143,9 @@ class AlignOptions:
 
     def ranges(self, record: ClipRecord, frames_per_segment: int) -> Iterator[FrameRange]:
         """Yields the segments of a file; 0 frames per segment make one of all of it."""
-        end = record.pictures_end if self.timestamps else record.pictures_found / self.fps
         samples = self.promised_samples(record)
+        end = record.pictures_end if self.timestamps else record.pictures_found / self.fps
+        end = min(end, Fraction(samples, self.rate_hz) + LONGEST_GAP_S)
         frames = whole_frames(end, samples, self.fps, rate_hz=self.rate_hz, tail=self.tail)
         return segments(frames, frames_per_segment)
 

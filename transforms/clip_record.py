@@ -26,6 +26,7 @@ FLAGS = {
     "anamorphic": "pixels are not square; pictures are not stretched",
 }
 _CLOCKS = frozenset({"mpeg", "mpegts"})
+_SHORTAGE_S = Fraction(1, 10)
 _FALLBACK_FPS = Fraction(25)
 _MOST_FPS = 1000
 
@@ -168,7 +169,9 @@ def _record(file: ClipFile, container: Any, pictures: _Packets, sound: _Packets)
         "synthetic_timestamps": bool(pictures.untimed + sound.untimed),
         "repeated_timestamps": seen.repeated > 0,
         "time_jump": seen.jumps or heard.jumps,
-        "truncated": _is_truncated(container, pictures, sound),
+        "truncated": pictures.corrupt + sound.corrupt > 0
+        or pictures.all < video.frames
+        or any(_is_short(container, stream, span) for stream, span in ((video, seen), (audio, heard))),
         "anamorphic": (video.sample_aspect_ratio or 1) != 1,
     }
     return dataclasses.replace(record, flags=tuple(name for name in FLAGS if flags[name]))
@@ -205,12 +208,14 @@ class _Span:
     Attributes:
         times: ascending and different.
         end: when the last one ends, in seconds.
+        clock_end: the same on the clock of the container.
         repeated: how many stood twice.
         jumps: whether there was such a gap.
     """
 
     times: Timestamps
     end: Fraction
+    clock_end: Fraction
     repeated: int
     jumps: bool
 
@@ -223,8 +228,8 @@ class _Span:
         count = int(gaps[0]) + 1 if len(gaps) else len(ticks)
         shift = int(zero / unit)
         kept = Timestamps(np.unique(ticks[:count]) - shift, unit)
-        end = (int((ticks + lengths)[:count].max()) - shift) * unit
-        return cls(kept, end, count - len(kept.ticks), bool(len(gaps)))
+        last = int((ticks + lengths)[:count].max())
+        return cls(kept, (last - shift) * unit, last * unit, count - len(kept.ticks), bool(len(gaps)))
 
     @property
     def start(self) -> Fraction:
@@ -243,7 +248,9 @@ class _Span:
         return (len(ticks) - 1) / (int(ticks[-1] - ticks[0]) * self.times.unit)
 
 
-def _is_truncated(container: Any, pictures: _Packets, sound: _Packets) -> bool:
-    """Tells whether packets are missing that the header counts, or one is cut short."""
-    promised = max(container.streams.video[0].frames, 0)
-    return bool(pictures.corrupt + sound.corrupt) or pictures.all < promised
+def _is_short(container: Any, stream: Any, span: _Span) -> bool:
+    """Tells whether packets end earlier than the header says; clocks that run from anywhere have none."""
+    if container.format.name in _CLOCKS or not stream.duration:
+        return False
+    promised = ((stream.start_time or 0) + stream.duration) * stream.time_base
+    return bool(span.clock_end + _SHORTAGE_S < promised)

@@ -116,6 +116,12 @@ def _silent_video(
     return silent_video(mixture, reader)
 
 
+def frames_path(part: Part, kind: AttachmentType, mixture_id: str, number: int) -> str:
+    """Returns the place of a segment's frames: a folder for each, whatever their form."""
+    name = f"{number:04d}" if kind.numbered else kind.name
+    return f"{part.corpus}/{kind.name}/{part.subset}/{mixture_id}/{name}.{kind.extension}"
+
+
 def _frames(
     mixture: Mixture, reader: "SourceReader", options: RenderOptions
 ) -> tuple[Sequence[Attachment], Facts]:
@@ -295,7 +301,7 @@ AVSE = Recipe(
     roots=("lrs3", "noise_maskers", "speech_maskers", "target_wavs"),
     wav_path=scene_wav_path,
     table_path=None,
-    licences=dict.fromkeys(("noise_maskers", "speech_maskers"), "unknown"),
+    licences=dict.fromkeys(("lrs3", "noise_maskers", "speech_maskers", "target_wavs"), "unknown"),
     attachments=(AttachmentType("video", "mp4"),),
     facts={
         "level_ratio": "float",
@@ -344,7 +350,8 @@ ALIGNED = AlignedRecipe(
     attach=_frames,
     together=True,
     open_reader=_clip_reader,
-    item_folders=("{corpus}/wav*/*/{subset}/*", "{corpus}/frames/{subset}", "{corpus}/frames/{subset}/*"),
+    attachment_path=frames_path,
+    item_folders=("{corpus}/wav*/*/{subset}/*", "{corpus}/frames/{subset}/*"),
 )
 
 RECIPES: Mapping[str, Recipe] = {

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms import storage
 from transforms.alignment import nearest_sample
 from transforms.containers import library
 from transforms.errors import SourceError
@@ -25,6 +26,7 @@ from transforms.soundtrack import Sound
 LONGEST_GAP_S = 60
 UNTIMED = frozenset({"avi"})
 _OPEN = "open"
+_EMPTY = "the file is empty (0 bytes)"
 _FETCH = "fetch it again, or leave it out"
 _MOST_PIXELS = 8192 * 8192
 _CONTAINERS = (
@@ -55,13 +57,15 @@ class ClipFile:
         """Yields PyAV's container. Raises SourceError when it is none of those that hold video."""
         av = library()
         if not self.place:
-            raise self.refuse("the file is empty (0 bytes)")
+            raise self.refuse(_EMPTY)
         file = self.place if isinstance(self.place, str) else BytesIO(self.place)
         try:
             # Only containers of their own data: play lists would lead to files that nobody named.
             options = {"format_whitelist": _CONTAINERS}
             container = av.open(file, options=options, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError, OSError) as error:
+            if isinstance(file, str) and (stamp := storage.stamp(file)) and not stamp.size_bytes:
+                raise self.refuse(_EMPTY) from error
             raise self.refuse(f"is not a video file or is damaged ({told(error)})") from error
         with container:
             yield container
@@ -82,7 +86,11 @@ class ClipFile:
             raise self.refuse(f"has no video (its streams: {held or 'none'})", "name files with video only")
         if not container.streams.audio:
             raise self.refuse(f"has no sound (its streams: {held})", "name files with sound only")
-        for stream in (moving[0], container.streams.audio[0]):
+        for stream, kind in ((moving[0], "pictures"), (container.streams.audio[0], "sound")):
+            if stream.codec_context is None:
+                raise self.refuse(
+                    f"holds its {kind} in a form that cannot be decoded", "convert or leave it out"
+                )
             stream.codec_context.thread_count = 1
         moving[0].codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         return moving[0], container.streams.audio[0]

@@ -135,3 +135,8 @@ def test_nothing_to_align() -> None:
     before = dataclasses.replace(empty, sound_end=Fraction(-1), pictures_end=Fraction(-1))
     assert not list(AlignOptions(tail="pad").ranges(before, 0))
     assert AlignOptions().promised_samples(before) == 0
+
+
+def test_not_more_than_a_minute_is_padded() -> None:
+    long = dataclasses.replace(record("cfr25_pcm16k.mov"), pictures_end=Fraction(5000))
+    assert list(AlignOptions(tail="pad").ranges(long, 0)) == [FrameRange(0, 63 * 25)]

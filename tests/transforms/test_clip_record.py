@@ -98,6 +98,14 @@ def test_flags_are_explained_and_in_order() -> None:
         assert list(flags) == [flag for flag in FLAGS if flag in flags]
 
 
+def test_sound_that_ends_early_is_truncated_too(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(next(GOLDEN.rglob("audio_short.mp4")).read_bytes()[:-150])
+    record = record_of(cut)
+    assert (record.pictures_found, record.sound_end) == (75, Fraction(168, 125))
+    assert record.flags == ("truncated",)
+
+
 # Clips of other containers, made here.
 
 

@@ -58,7 +58,7 @@ def remove_attachments(
         there = list(itertools.takewhile(tree.exists, paths))
         for path in reversed(there):
             tree.remove(path)
-        if kind.numbered and there and not first:
+        if there and not first:
             tree.remove_folder_if_empty(posixpath.dirname(there[0]))
 
 
