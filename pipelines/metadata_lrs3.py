@@ -17,7 +17,7 @@ from transforms.corpora import lrs3
 from transforms.corpora.avse import LRS3
 from transforms.corpora.avse_lists import SPEECH_MASKERS, TARGETS
 from transforms.errors import MixtapeError, UsageError
-from transforms.lrs3_steps import NAMESPACE, MeasureVideos, WriteLists
+from transforms.lrs3_steps import NAMESPACE, MeasureVideos, WriteAvseLists
 from transforms.metadata import FinishRun, ListFiles, list_files
 from transforms.storage import OutputTree
 
@@ -96,7 +96,7 @@ def build(pipeline: beam.Pipeline, options: Lrs3Options) -> None:
     # path
     measured = paths | "MeasureVideos" >> MeasureVideos(root)
     # lengths: VideoLength, rejects: Reject
-    written = measured.lengths | "WriteLists" >> WriteLists(options.out, options.durations)
+    written = measured.lengths | "WriteAvseLists" >> WriteAvseLists(options.out, options.durations)
     # names: file name, rejects: Reject
     rejects = (measured.rejects, written.rejects) | "JoinRejects" >> beam.Flatten()
     # Reject

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from transforms.finishing import PartSummary
     from transforms.ledger import ShardLedger
     from transforms.listing import AudioFile, NoiseClip, Utterance
+    from transforms.lrs3_steps import MaskerFile, MeasureVideos, VideoLength, WriteAvseLists, WriteMaskers
     from transforms.metadata import ListFiles, ReadHeaders, WriteListings
     from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan, write_plan
+    from transforms.planning.avse import plan_scenes
     from transforms.planning.librimix import PlannedMixture, plan_subsets
     from transforms.planning.mixture_config import MixturesConfig
     from transforms.planning.mixture_steps import ListingUrls, PlanMixtures, PlannedSubset
@@ -33,18 +35,22 @@ _MODULES = {
     "ListFiles": "transforms.metadata",
     "MeasureActivity": "transforms.activity_steps",
     "MeasureGains": "transforms.planning.steps",
+    "MeasureVideos": "transforms.lrs3_steps",
     "PlanMixtures": "transforms.planning.mixture_steps",
     "ReadHeaders": "transforms.metadata",
     "RenderShards": "transforms.steps",
     "VerifyShards": "transforms.steps",
+    "WriteAvseLists": "transforms.lrs3_steps",
     "WriteLevels": "transforms.activity_steps",
     "WriteListings": "transforms.metadata",
+    "WriteMaskers": "transforms.lrs3_steps",
     "WritePlans": "transforms.planning.steps",
     # Their elements, and what they are told
     "ActivityFiles": "transforms.activity_steps",
     "AudioFile": "transforms.listing",
     "GainRow": "transforms.planning.steps",
     "ListingUrls": "transforms.planning.mixture_steps",
+    "MaskerFile": "transforms.lrs3_steps",
     "MixturesConfig": "transforms.planning.mixture_config",
     "NoiseClip": "transforms.listing",
     "PartSummary": "transforms.finishing",
@@ -57,6 +63,7 @@ _MODULES = {
     "ShardResult": "transforms.sharding",
     "Utterance": "transforms.listing",
     "UtteranceLevel": "transforms.activity_steps",
+    "VideoLength": "transforms.lrs3_steps",
     # Plans and rendering
     "Attachment": "transforms.attachments",
     "AttachmentType": "transforms.attachments",
@@ -71,6 +78,7 @@ _MODULES = {
     "Source": "transforms.plan",
     "StoredPlan": "transforms.plan",
     "VirtualCorpus": "transforms.virtual",
+    "plan_scenes": "transforms.planning.avse",
     "plan_subsets": "transforms.planning.librimix",
     "render_item": "transforms.rendering",
     "render_mixture": "transforms.rendering",
@@ -88,8 +96,10 @@ __all__ = [
     "GainRow",
     "ListFiles",
     "ListingUrls",
+    "MaskerFile",
     "MeasureActivity",
     "MeasureGains",
+    "MeasureVideos",
     "Mixture",
     "MixturesConfig",
     "NoiseClip",
@@ -115,10 +125,14 @@ __all__ = [
     "Utterance",
     "UtteranceLevel",
     "VerifyShards",
+    "VideoLength",
     "VirtualCorpus",
+    "WriteAvseLists",
     "WriteLevels",
     "WriteListings",
+    "WriteMaskers",
     "WritePlans",
+    "plan_scenes",
     "plan_subsets",
     "render_item",
     "render_mixture",

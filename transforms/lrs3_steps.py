@@ -130,7 +130,7 @@ def write_lists(
     return made
 
 
-class _WriteLists(beam.DoFn):
+class _WriteAvseLists(beam.DoFn):
     """Writes the lists, and counts what is in them."""
 
     def __init__(self, out: str, durations: Mapping[str, float] | None) -> None:
@@ -147,12 +147,12 @@ class _WriteLists(beam.DoFn):
         ):
             Metrics.counter(NAMESPACE, name).inc(count)
         for reject in made.rejects:
-            yield beam.pvalue.TaggedOutput(WriteLists.REJECTS, reject)
+            yield beam.pvalue.TaggedOutput(WriteAvseLists.REJECTS, reject)
         yield from (TARGETS, SPEECH_MASKERS, lrs3.SPEAKERS_FILE)
 
 
 @dataclasses.dataclass
-class WriteLists(beam.PTransform[beam.PCollection[VideoLength], Any]):
+class WriteAvseLists(beam.PTransform[beam.PCollection[VideoLength], Any]):
     """Writes the lists of a corpus: ``VideoLength`` → outputs ``names`` (of files) and ``rejects``.
 
     The lengths meet on one worker, which needs about 200 bytes of memory for each.
@@ -173,7 +173,7 @@ class WriteLists(beam.PTransform[beam.PCollection[VideoLength], Any]):
 
     def expand(self, lengths: beam.PCollection[VideoLength]) -> Any:
         """Returns ``names`` and ``rejects``."""
-        write = beam.ParDo(_WriteLists(self.out, self.durations), beam.pvalue.AsList(lengths))
+        write = beam.ParDo(_WriteAvseLists(self.out, self.durations), beam.pvalue.AsList(lengths))
         return (
             lengths.pipeline
             | "Once" >> beam.Create([None], reshuffle=False)

@@ -18,7 +18,7 @@ from transforms.lrs3_steps import (
     MaskerFile,
     MeasureVideos,
     VideoLength,
-    WriteLists,
+    WriteAvseLists,
     WriteMaskers,
     read_video_audio,
     write_lists,
@@ -120,7 +120,7 @@ def test_durations_are_measured_where_none_are_given(tmp_path: Path) -> None:
 
 def test_writing_lists(beam_mode: list[str], tmp_path: Path) -> None:
     with pipeline(beam_mode) as steps:
-        written = steps | beam.Create(lengths()) | WriteLists(str(tmp_path), {"a": 541.0, "gone": 600.0})
+        written = steps | beam.Create(lengths()) | WriteAvseLists(str(tmp_path), {"a": 541.0, "gone": 600.0})
         names = ["target_speech_list.json", "masker_speech_list.json", "speakers.csv"]
         assert_that(written.names, equal_to(names), label="Names")
         items = written.rejects | beam.Map(lambda reject: reject.item)
@@ -131,7 +131,7 @@ def test_writing_lists(beam_mode: list[str], tmp_path: Path) -> None:
 def test_lists_of_nothing(tmp_path: Path) -> None:
     with pipeline(["--runner=FnApiRunner"]) as steps:
         none = steps | beam.Create([]).with_output_types(VideoLength)
-        written = none | WriteLists(str(tmp_path))
+        written = none | WriteAvseLists(str(tmp_path))
         assert_that(written.rejects, equal_to([]))
     assert read(tmp_path, "target_speech_list.json") == []
 
