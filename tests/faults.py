@@ -18,6 +18,7 @@ from tests.servers import HOST, Store, free_port, gs_server, s3_server
 
 _HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "date", "server"})
 _START_S = 10.0
+_SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Proxy:
         url = URL(f"http://{HOST}:{self.target}{request.raw_path}", encoded=True)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS}
         headers.pop("Expect", None)
-        session: aiohttp.ClientSession = request.app["session"]
+        session = request.app[_SESSION]
         try:
             async with session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False
@@ -136,7 +137,7 @@ async def _serve(made: Proxy, ready: threading.Event, ended: asyncio.Event) -> N
     async with aiohttp.ClientSession(
         auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60)
     ) as session:
-        app["session"] = session
+        app[_SESSION] = session
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, HOST, made.port).start()

@@ -22,7 +22,7 @@ from typing import IO, BinaryIO, cast
 import google_crc32c
 
 from transforms import storage
-from transforms.errors import StorageError, UsageError
+from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.storage import OWN_FOLDER, OutputTree
 
 RECORD_PATH = f"{OWN_FOLDER}/pack.json"
@@ -61,7 +61,10 @@ def _opened(url: str) -> str:
     if match := _PLAIN.search(url):
         kind = match[1].lower()
         return url if storage.is_folder(url) else f"{kind}://::{storage.absolute(url)}"
-    packed = storage.stamp(storage.join(url, storage.PACK_TABLE)) is not None
+    try:
+        packed = storage.stamp(storage.join(url, storage.PACK_TABLE)) is not None
+    except StoreUnavailableError:
+        return url  # whoever looks for the corpus there will say so
     return f"packed://::{storage.absolute(url)}" if packed else url
 
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 RETRY_S = 60.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
+# By store: until when one try must do, because it was silent for so long just before.
+_silent_until: dict[str, float] = {}
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _DENYING_STATUSES = frozenset({401, 403, 407})
 _PASSING_NUMBERS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.ENETUNREACH, errno.EHOSTUNREACH})
@@ -58,18 +60,24 @@ def attempt(url: str, work: Callable[[], T]) -> T:
     if local_path(url) is not None:
         with explained(url):
             return work()
-    end = time.monotonic() + RETRY_S
+    store = "/".join(url.split("/", 3)[:3])
+    end = time.monotonic() + (0 if time.monotonic() < _silent_until.get(store, 0) else RETRY_S)
     wait_s = _FIRST_WAIT_S
     while True:
         try:
-            return work()
+            found = work()
         except MixtapeError:
             raise
         except Exception as error:
-            if not is_passing(error) or time.monotonic() > end:
-                raise problem_of(url, error) from error
-        time.sleep(wait_s * random.uniform(0.5, 1.0))
-        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            if is_passing(error) and time.monotonic() <= end:
+                time.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                continue
+            if is_passing(error):
+                _silent_until[store] = time.monotonic() + RETRY_S
+            raise problem_of(url, error) from error
+        _silent_until.pop(store, None)
+        return found
 
 
 @contextlib.contextmanager

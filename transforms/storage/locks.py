@@ -6,7 +6,6 @@ both times are the store's own, so no two clocks are compared. A run that was ki
 is known to be gone at once.
 """
 
-import _thread
 import contextlib
 import fcntl
 import hashlib
@@ -14,6 +13,7 @@ import json
 import os
 import platform
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -234,7 +234,7 @@ class _Lease:
             except MixtapeError:
                 self._lost = time.monotonic() - renewed > LEASE_S
             if self._lost:
-                _thread.interrupt_main()
+                signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)
                 return
 
     def check(self) -> None:
