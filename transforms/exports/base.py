@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from transforms import ledger as ledgers
 from transforms.ledger import ShardLedger, VariantRecord
-from transforms.plan import Mixture, Part, Source, Variant, is_noise
+from transforms.plan import NOISE, Mixture, Part, Source, Variant, is_noise
 from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
 
@@ -118,9 +118,11 @@ class View:
     def talks(self, item: Item, mix_type: str) -> list[Talk]:
         """Returns who is heard when in one of the mixtures of an item.
 
-        In the length mode ``min`` a talker may begin after the last sample, and is not heard.
+        In the length mode ``min`` a talker may begin after the last sample, and is not heard. An
+        interferer that comes from a corpus of noises talks to nobody.
         """
-        talks = [self._talk(item, source) for source in self.speech(item, mix_type)]
+        speech = (one for one in self.speech(item, mix_type) if not one.root.startswith(NOISE))
+        talks = [self._talk(item, source) for source in speech]
         return [
             talk for talk in talks if talk.start_s < (item.duration_s if talk.end_s is None else talk.end_s)
         ]
