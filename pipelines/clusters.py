@@ -19,6 +19,8 @@ from transforms.errors import MixtapeError, UsageError
 REACH_S = 5.0
 CANCEL_S = 30.0
 _POLL_S = 0.5
+# Beam's own five minutes end the watching of every longer job on Prism with an error.
+_JOB_S = 30 * 24 * 3600
 _ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
@@ -69,8 +71,13 @@ class ClusterJob:
     @property
     def flags(self) -> list[str]:
         """The flags that Beam gets."""
-        served = [f"--job_endpoint={self.server.endpoint}"] if self.server else []
-        return [*self.words, f"--job_name={self.name}", *served]
+        own = {"--job_name": self.name, "--job_server_timeout": str(_JOB_S)}
+        if self.server:
+            own["--job_endpoint"] = self.server.endpoint
+        return [
+            *self.words,
+            *(f"{flag}={value}" for flag, value in own.items() if not value_of(self.words, flag)),
+        ]
 
     def cancel(self, result: Any) -> str:
         """Ends the job after an interrupt, wherever it runs.

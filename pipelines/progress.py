@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from pipelines.runner import counted, duration
+from pipelines.runner import SHOWING, counted, duration
 from transforms import storage
 from transforms.errors import StorageError
 from transforms.ledger import ledger_path
@@ -108,7 +108,7 @@ class ShardProgress:
 def _lines(line: Callable[[], str], interval_s: float) -> Iterator[None]:
     """Shows a line again and again while the block runs."""
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(line, interval_s, done), daemon=True)
+    thread = threading.Thread(target=_show, args=(line, interval_s, done), name=SHOWING, daemon=True)
     thread.start()
     try:
         yield

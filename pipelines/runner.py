@@ -20,7 +20,8 @@ _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
 _STEP = re.compile(r" \[while running '[^']*'\]")
 SHOWING = "mixtape-progress"
 _INTERRUPTED = "KeyboardInterrupt"
-_WORKER_GONE = "Channel closed prematurely"
+_WORKER_GONE = re.compile("Channel closed prematurely|SDK worker disconnected|SDK harness .*disconnected")
+_JOB_FAILED = re.compile(r"RuntimeError: Pipeline \S+ failed in state \w+: ")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
     if running.is_local:
         return _run(build, running, beam_flags(running), lambda _: "")
     make_terminable()
-    job = ClusterJob.prepare(running.passed_on)
+    with _quiet(running):
+        job = ClusterJob.prepare(running.passed_on)
     return _run(build, running, job.flags, job.cancel)
 
 
@@ -115,7 +117,7 @@ def _run(
     build(pipeline)
     result = None
     try:
-        with contextlib.nullcontext() if running.verbose else _quiet_workers():
+        with _quiet(running):
             try:
                 result = pipeline.run()
                 if hands_over(running.passed_on):
@@ -189,6 +191,10 @@ class _OwnThreads(io.TextIOBase):
         return self._stream.isatty()
 
 
+def _quiet(running: Running) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if running.verbose else _quiet_workers()
+
+
 @contextlib.contextmanager
 def _quiet_workers() -> Iterator[None]:
     """Keeps what workers and their threads log away from the terminal; our own lines still reach it."""
@@ -198,9 +204,9 @@ def _quiet_workers() -> Iterator[None]:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
-        except KeyboardInterrupt:
+        except BaseException:
             # Threads of Beam's go on ending after us, each with a trace.
-            excepthook = _say_nothing
+            excepthook, stderr = _say_nothing, _OwnThreads(stderr)
             raise
         finally:
             terminal.flush()
@@ -220,13 +226,15 @@ def _plain(error: BaseException) -> str:
         return str(own[-1])
     if ended_badly := in_plain_words(text):
         return ended_badly
-    if _WORKER_GONE in text:
+    if _WORKER_GONE.search(text):
         return (
             "the run broke off: a worker process ended suddenly, as when it is killed or memory runs out; "
-            "run the same command again to go on, with fewer --workers if memory is short"
+            "run the same command again to go on, with fewer --workers (on a cluster: fewer tasks at once) "
+            "if memory is short"
         )
     last = [line.strip() for line in text.splitlines() if line.strip()][-1]
-    return f"the run broke off: {last.removeprefix('builtins.')} (--verbose shows everything)"
+    reason = _JOB_FAILED.sub("", last.removeprefix("builtins."))
+    return f"the run broke off: {reason} (--verbose shows everything)"
 
 
 def counted(count: int, thing: str, things: str = "") -> str:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--provision_endpoint", required=True, help="HOST:PORT where the runner tells more")
     arguments, _ = parser.parse_known_args(argv)
     # Prism hands the id over in quotation marks.
-    worker_id = arguments.id.strip('"')
+    worker_id = arguments.id.strip("\"'")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.update(worker_environment(worker_id, provision_info(worker_id, arguments.provision_endpoint)))
     from apache_beam.runners.worker import sdk_worker_main
