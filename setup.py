@@ -40,6 +40,7 @@ EXTRAS = {
         "pytest>=9.2,<10",
         "pytest-xdist>=3.8,<4",
         "ruff>=0.17.5,<0.18",
+        "s3fs>=2026.9,<2027",
         "setuptools>=77,<90",
         "tensorflow-cpu>=2.21,<2.22",
         "tensorflow-datasets>=4.9.10,<5",

@@ -208,7 +208,7 @@ def test_ci_runs_the_checks_and_the_tests(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert os.access(script, os.X_OK)
     targets = re.findall(r"^make (\S+)$", script.read_text(), re.MULTILINE)
-    assert targets == ["lint", "format-check", "types", "test", "test-consumers"]
+    assert targets == ["lint", "format-check", "types", "test", "test-stores", "test-consumers"]
 
 
 def commands_in(text: str) -> list[list[str]]:

@@ -108,10 +108,12 @@ def corpora(tiny_corpora: TinyCorpora, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def made(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Leaves out what tells of one run or one copy of the sources."""
+def made(files: dict[str, bytes], work: str) -> dict[str, bytes]:
+    """Leaves out what tells of one run or one copy of the sources, and where listings were."""
     unequal = (*UNEQUAL, "_mixtape/listed/", "_mixtape/planned/")
-    return {name: data for name, data in files.items() if not any(f"/{part}" in name for part in unequal)}
+    kept = {name: data for name, data in files.items() if not any(f"/{part}" in name for part in unequal)}
+    asked = "planned/mixtures/config.yaml"
+    return kept | {asked: kept[asked].replace(work.encode(), b"{w}")}
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def on_disk(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     work = tmp_path_factory.mktemp("work")
     shutil.copytree(corpora / "wham", work / "augmented")
     run_jobs(lambda word: word.format(c=corpora, w=work), None)
-    return made({name: (work / name).read_bytes() for name in trees.files(work)})
+    return made({name: (work / name).read_bytes() for name in trees.files(work)}, str(work))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def in_store(corpora: Path, store: Store) -> dict[str, bytes]:
     upload(corpora, f"{store.url}/corpora")
     upload(corpora / "wham", f"{store.url}/work/augmented")
     run_jobs(lambda word: word.format(c=f"{store.url}/corpora", w=f"{store.url}/work"), store)
-    return made(stored(f"{store.url}/work"))
+    return made(stored(f"{store.url}/work"), f"{store.url}/work")
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
