@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal, cast, get_args
 
 from transforms.alignment import RULES, TAILS, FrameRange, Rule, Tail, floor_of, segments, whole_frames
-from transforms.attachments import AttachmentType, FactKind
+from transforms.attachments import AttachmentType, FactKind, Facts
 from transforms.clip_record import ClipRecord
 from transforms.errors import UsageError
 from transforms.plan import Settings
@@ -202,3 +202,11 @@ def _parse_word(known: Sequence[str], text: str) -> str:
     if text not in known:
         raise ValueError(f"one of {', '.join(known)}")
     return text
+
+
+def charted(facts: Facts) -> dict[str, float]:
+    """Returns what the report charts of a file, from the facts of its first segment; else nothing."""
+    if not FACTS.keys() <= {*facts, "frame_sources", "frame_times_s"} or facts["frame_start"]:
+        return {}
+    offset_s, fps = cast(float, facts["av_start_offset_s"]), cast(str, facts["source_fps"])
+    return {"av_offset_ms": 1000 * offset_s, "source_fps": float(Fraction(fps))}

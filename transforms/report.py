@@ -22,7 +22,8 @@ from transforms.finishing import PartSummary
 from transforms.plan import NOISE, Mixture, RenderOptions, Source, StoredPlan, Variant
 from transforms.recipes import Recipe
 from transforms.rejects import Reject
-from transforms.rendering import RenderedVariant, render_mixture
+from transforms.rendering import RenderedMixture, render_item
+from transforms.report_strips import strip_uri
 from transforms.sharding import RenderJob
 from transforms.statistics import Histogram
 from transforms.version import VERSION
@@ -39,9 +40,31 @@ _TEMPLATE = "report.html.j2"
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _FAMILIES = {
     "length_s": ("Length", "Length of the mixtures written."),
-    "gain_db": ("Gain", "Gain of each source, as planned."),
-    "level_db": ("Level", "Level of each source, as planned."),
+    "talkers": ("Talkers", "How many talkers a mixture has."),
+    "overlap_percent": (
+        "Overlap",
+        "Of the time in which anybody talks, how much two or more do. Where starts and ends are not "
+        "recorded, of two talkers only.",
+    ),
+    "gain_db": ("Planned gain", "Gain of each source, as planned."),
+    "level_lufs": ("Planned loudness", "Loudness of each source, as planned."),
+    "level_rms_db": ("Planned level", "Root mean square of each source, as planned; 0 dB is full scale."),
+    "level_active_db": ("Planned active level", "Active speech level of each source, as planned."),
+    "snr_planned_db": ("Planned SNR", "By how much what the plan names shall exceed each source."),
+    "snr_deviation_db": (
+        "SNR: measured minus planned",
+        "What the planned SNR of a source is when it is measured; 0 is as planned.",
+    ),
+    "gain_applied_db": (
+        "Applied gain",
+        "From the recording to what is written: the level, and what keeps the mixture below full scale.",
+    ),
+    "av_offset_ms": ("Offset of sound", "By how much the sound of each file begins after its pictures."),
+    "source_fps": ("Pictures per second", "Rate of each file's pictures; of a variable one the mean."),
     "snr_db": ("SNR", "Each source against the rest of its mixture, as measured in every length mode."),
+    "uses": ("Use of utterances", "In how many mixtures each utterance is."),
+    "mixtures": ("Use of speakers", "In how many mixtures each speaker is."),
+    "utterances": ("Utterances of speakers", "How many different utterances are used of each speaker."),
 }
 
 
@@ -108,6 +131,7 @@ class ListeningItem:
         excerpt_s: seconds that are shown, from the beginning.
         length_s: length of the mixture.
         streams: what is shown.
+        strip: frames of the same time, as the ``data:`` URI of an image; empty without pictures.
     """
 
     id: str
@@ -115,6 +139,7 @@ class ListeningItem:
     excerpt_s: float
     length_s: float
     streams: tuple[Stream, ...]
+    strip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +302,14 @@ class _Renderer:
         )
         return cls(recipe, options, job.reader())
 
-    def render(self, mixture: Mixture) -> RenderedVariant:
+    def render(self, mixture: Mixture) -> RenderedMixture:
         """Renders a mixture. Raises SourceError."""
         needed = self.recipe.needed_roles([source.role for source in mixture.sources], self.options.types)
         for source in mixture.sources:
             if source.role in needed and source.root not in self.reader.roots:
                 reason = f"the last run was not given the root {source.root!r}"
                 raise SourceError(source.name, "read", reason, "name it in the next run")
-        return render_mixture(mixture, self.recipe, self.options, self.reader.read).variants[0]
+        return render_item(mixture, self.recipe, self.options, self.reader)
 
 
 def _items(
@@ -304,9 +329,7 @@ def _items(
             except SourceError as error:
                 failure = error
                 continue
-            chosen[mixture.id] = _listening_item(
-                summary.part.name, mixture, rendered, budget_bytes=budget_bytes
-            )
+            chosen[mixture.id] = _listening_item(summary.part.name, rendered, budget_bytes=budget_bytes)
             break
     if failure is not None and not chosen:
         raise failure
@@ -321,9 +344,8 @@ def _from(plan: StoredPlan, place: float) -> Iterator[Mixture]:
     yield from mixtures[first:] + mixtures[:first]
 
 
-def _listening_item(
-    part: str, mixture: Mixture, rendered: RenderedVariant, *, budget_bytes: int
-) -> ListeningItem:
+def _listening_item(part: str, item: RenderedMixture, *, budget_bytes: int) -> ListeningItem:
+    mixture, rendered = item.mixture, item.variants[0]
     variant = rendered.variant
     order = sorted(rendered.pcm, key=lambda name: name not in rendered.snr_db)
     affordable_s = budget_bytes / len(order) / (2 * variant.rate_hz)
@@ -342,7 +364,9 @@ def _listening_item(
         audio = _wav_uri(samples, variant.rate_hz)
         streams.append(Stream(name, descriptions.get(name, "the mixture"), svg, audio))
     length_s = rendered.samples / variant.rate_hz
-    return ListeningItem(mixture.id, variant, min(excerpt_s, length_s), length_s, tuple(streams))
+    shown_s = min(excerpt_s, length_s)
+    strip = strip_uri(item.attachments, shown_s / length_s) if item.attachments else ""
+    return ListeningItem(mixture.id, variant, shown_s, length_s, tuple(streams), strip)
 
 
 def _describe(source: Source, gain: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from transforms.aligned import charted
 from transforms.audio import WAV_HEADER_BYTES
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
 from transforms.plan import Mixture, Source, is_noise
@@ -52,6 +53,8 @@ BINS: Mapping[str, tuple[str, float]] = {
     "level_active_db": ("dB", 1.0),
     "snr_planned_db": ("dB", 1.0),
     "snr_deviation_db": ("dB", 0.05),
+    "av_offset_ms": ("ms", 10.0),
+    "source_fps": ("", 1.0),
     "snr_db": ("dB", 1.0),
     "uses": ("", 1.0),
     "utterances": ("", 1.0),
@@ -69,12 +72,14 @@ class PartStatistics:
         items: items counted.
         speakers: distinct talkers.
         roots: names of the corpora that the sources are from.
+        streams: all streams that any item has, in the order in which they came.
         histograms: by quantity, and what it is of. Of every mode ``length_s``; of every source
             ``gain_db`` as planned, or what is planned instead of it: ``level_lufs``,
             ``level_rms_db``, ``level_active_db`` or ``snr_planned_db``, and ``snr_deviation_db``;
             ``gain_applied_db`` where ledgers tell it; ``snr_db`` of mixture type and source;
             ``talkers`` per mixture; ``overlap_percent`` of the time in which anybody talks;
-            ``uses`` of each utterance, and of each speaker ``utterances`` and ``mixtures``.
+            ``uses`` of each utterance, and of each speaker ``utterances`` and ``mixtures``;
+            ``av_offset_ms`` and ``source_fps`` of each video file.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -82,6 +87,7 @@ class PartStatistics:
     items: int = 0
     speakers: list[str] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
     @classmethod
@@ -105,6 +111,7 @@ class PartStatistics:
         for item in ledger.items:
             sources = _written_sources(item, by_id[item.id])
             self._add_item(item, sources, recipe)
+            self.streams = list(dict.fromkeys([*self.streams, *_streams_of(item)]))
             if "wav" in formats:
                 self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + _wav_bytes(item)
             self.roots = _merged(self.roots, {root for source in sources for root in _roots_of(source)})
@@ -128,6 +135,8 @@ class PartStatistics:
         self._count("talkers mixture", len(speech))
         for source in sources:
             self._count_level(source)
+        for quantity, value in charted(item.variants[0].facts if item.variants else {}).items():
+            self._count(f"{quantity} file", value)
         for role, snr in item.planned_snr_db.items():
             self._count(f"snr_deviation_db {role}", snr.deviation)
         for record in item.variants:
@@ -236,8 +245,12 @@ def _first_of_modes(item: ItemRecord) -> dict[str, VariantRecord]:
 
 
 def _written_sources(item: ItemRecord, mixture: Mixture) -> list[Source]:
-    streams = {stream for record in item.variants for stream in record.crc32c}
+    streams = _streams_of(item)
     return [source for source in mixture.sources if source.role in streams]
+
+
+def _streams_of(item: ItemRecord) -> dict[str, None]:
+    return dict.fromkeys(stream for record in item.variants for stream in record.crc32c)
 
 
 def _roots_of(source: Source) -> Iterator[str]:
