@@ -33,7 +33,9 @@ EXTRAS = {
     "test": [
         "apache-beam[gcp]>=2.77,<2.78",
         "av>=18,<19",
+        "huggingface-hub>=2.4,<3",
         "hypothesis>=6.170,<7",
+        "mlcroissant>=1.1.1,<2",
         "mlcroissant>=1.1.1,<1.2",
         "mypy>=2.4,<3",
         "protobuf>=6.33,<7",

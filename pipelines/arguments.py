@@ -229,6 +229,12 @@ def _render_choices(
         "(default: absolute, or what rebase has made of them)",
     )
     add("--prune", action="store_true", help="remove what an earlier run made and this plan does not hold")
+    add(
+        "--licence",
+        nargs="+",
+        metavar="ROOT=TEXT",
+        help="licences of the corpora, for the card, where they are not the published ones",
+    )
 
 
 def _render_librimix(parser: argparse.ArgumentParser) -> None:

@@ -115,6 +115,17 @@ class Checker:
             for name, url in given.items()
         }
 
+    def licences(self, known: Sequence[str]) -> dict[str, str]:
+        """Returns ``--licence ROOT=TEXT ...`` of a command that has it, given the roots there are."""
+        words: list[str] = getattr(self.arguments, "licence", None) or []
+        pairs = [word.partition("=") for word in words]
+        for word, (root, _, text) in zip(words, pairs, strict=True):
+            if root not in known or not text.strip():
+                example = "for instance librispeech='CC BY 4.0'"
+                roots = ", ".join(known)
+                self.problems.append(f"--licence {word}: wanted ROOT=TEXT, {example}; the roots are {roots}")
+        return {root: text.strip() for root, _, text in pairs}
+
     def running(self, passed_on: Sequence[str]) -> Running:
         """Returns how the job runs. Flags for Beam are tried unless some of them look misspelt."""
         arguments = self.arguments

@@ -17,6 +17,7 @@ from transforms import report, storage
 from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
 from transforms.plan import StoredPlan
+from transforms.publishing import CARD_PATH, CROISSANT_PATH, publish, stated_licences
 from transforms.record import read_run
 from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
@@ -121,7 +122,7 @@ def forget_summary(job: RenderJob, part_name: str) -> None:
     job.tree.remove(summary_path(part_name))
 
 
-def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> None:
+def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> list[str]:
     """Writes what speaks of the whole output, unless the last run left the same.
 
     Args:
@@ -129,6 +130,9 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
         roots: where the corpora of earlier runs were; those of this run count more.
         started: when the run began, in seconds since the epoch.
         command: the command line.
+
+    Returns:
+        What a person must be told of the output's descriptions.
     """
     tree = job.tree
     stored = stored_summaries(tree)
@@ -139,10 +143,13 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
     facts = _facts(job, stored, {**roots, **job.roots})
     before = read_run(tree)
     known = {name: before.get(name) for name in facts}
-    if json.dumps(known) == json.dumps(facts) and tree.exists(REPORT_PATH):
-        return
+    described = all(map(tree.exists, (REPORT_PATH, CARD_PATH, CROISSANT_PATH)))
+    if json.dumps(known) == json.dumps(facts) and described:
+        return []
+    notes = publish(tree, stored)
     tree.write(REPORT_PATH, report.make_report(job, stored).encode())
     tree.write(RUN_PATH, (json.dumps(facts | _circumstances(started, command), indent=1) + "\n").encode())
+    return notes
 
 
 def _facts(job: RenderJob, summaries: Sequence[PartSummary], roots: Mapping[str, str]) -> dict[str, Any]:
@@ -153,6 +160,7 @@ def _facts(job: RenderJob, summaries: Sequence[PartSummary], roots: Mapping[str,
         "options": dataclasses.asdict(job.options),
         "settings": dict(job.settings),
         "roots": dict(sorted(roots.items())),
+        "licences": stated_licences(job.tree),
         "parts": {
             summary.part.name: {
                 "planned": summary.planned,

@@ -1,5 +1,6 @@
 """SHA-256 of the archives and records of an output, gathered from the ledgers as parts are finished."""
 
+import posixpath
 from collections.abc import Iterable, Sequence
 
 from transforms.ledger import ShardLedger
@@ -41,6 +42,7 @@ class ChecksumsWriter(PartWriter):
             self.files = (self._path,)
         else:
             self._tree.remove(self._path)
+            self._tree.remove_folder_if_empty(posixpath.dirname(self._path))
 
 
 def checksum_lines(sums: Iterable[tuple[str, str]]) -> bytes:

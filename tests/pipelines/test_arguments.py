@@ -22,7 +22,16 @@ PROMISED = {
     "verify": "pipelines.verify",
 }
 COMMON = {"--workers", "--dry-run", "--resume", "--force", "--quiet", "--verbose", "--help"}
-RENDERING = {"--rates", "--modes", "--types", "--formats", "--shard-size", "--table-paths", "--prune"}
+RENDERING = {
+    "--rates",
+    "--modes",
+    "--types",
+    "--formats",
+    "--shard-size",
+    "--table-paths",
+    "--prune",
+    "--licence",
+}
 PLANNING = {"--speakers", "--subsets", "--round-to", "--dev-test-size", "--seed"}
 LISTINGS = {"--librispeech-metadata", "--wham-metadata"}
 OWN_FLAGS = {

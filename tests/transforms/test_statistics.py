@@ -102,6 +102,7 @@ def test_items_and_speakers() -> None:
     statistics = counted(*LEDGERS, mixtures=TWO)
     assert statistics.items == 2
     assert statistics.speakers == ["103", "1034", "26"]
+    assert statistics.streams == list(STREAMS)
 
 
 def test_playing_time_of_every_variant() -> None:
