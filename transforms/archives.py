@@ -5,9 +5,11 @@ tar, with the members' bytes unchanged, and a table of where each member is. The
 folder without it is no packed corpus, so a pass that broke off leaves nothing that could be mistaken for one.
 """
 
+import bz2
 import contextlib
 import csv
 import dataclasses
+import gzip
 import io
 import json
 import lzma
@@ -17,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import google_crc32c
 
@@ -33,6 +35,12 @@ _READ_BYTES = 1 << 23
 _PIECE_BYTES = 1 << 20
 _BLOCK_BYTES = 512
 _END_OF_ARCHIVE = bytes(2 * _BLOCK_BYTES)
+_MAGIC_BYTES = 6
+_UNPACKERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 
 
 def corpus_root(url: str, *, inner: str = "") -> str:
@@ -163,15 +171,49 @@ def pack(
     return packer.summary
 
 
+class _Tail(io.RawIOBase):
+    """Reads a stream on, and remembers its last bytes."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
+        self._stream = stream
+        self.last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Reads as the stream does."""
+        data = self._stream.read(size)
+        self.last = (self.last + data[-_BLOCK_BYTES:])[-_BLOCK_BYTES:]
+        return data
+
+
 def _members(url: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """Yields the members of a tar archive in one pass: heads, and handles of those that are files."""
+    """Yields the members of a tar archive in one pass: heads, and handles of those that are files.
+
+    The stream is read to its very end, so that its checksum is compared and its end mark is seen: to
+    ``tarfile`` an archive that is cut short between two members looks whole.
+    """
     with (
         closing(io.BufferedReader(storage.open_ranges(url, block_bytes=_READ_BYTES), _PIECE_BYTES)) as file,
-        tarfile.open(fileobj=cast(BinaryIO, file), mode="r|*") as archive,
+        _unpacked(file) as stream,
     ):
-        for info in archive:
-            if not info.isdir():
-                yield info, archive.extractfile(info) if info.isreg() else None
+        tail = _Tail(stream)
+        with tarfile.open(fileobj=cast(BinaryIO, tail), mode="r|") as archive:
+            for info in archive:
+                if not info.isdir():
+                    yield info, archive.extractfile(info) if info.isreg() else None
+        while tail.read(_PIECE_BYTES):
+            pass
+        if tail.last != bytes(_BLOCK_BYTES):
+            raise EOFError("it has no end mark")
+
+
+def _unpacked(file: Any) -> Any:
+    """Returns the stream in a compressed file; of any other the file itself."""
+    magic = file.peek(_MAGIC_BYTES)
+    for start, unpack in _UNPACKERS.items():
+        if magic.startswith(start):
+            return unpack(file)
+    return file
 
 
 @contextlib.contextmanager
@@ -179,7 +221,9 @@ def _whole(url: str) -> Iterator[None]:
     """Says of an archive that cannot be read to its end what that means."""
     try:
         yield
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         problem = f"is no tar archive, or damaged or cut short ({error}); fetch it again"
         raise StorageError(url, problem) from error
 

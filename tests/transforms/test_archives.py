@@ -169,14 +169,33 @@ def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
         pack_quietly(tmp_path / "a.tar", tmp_path / "out")
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
-def test_an_archive_cut_short_leaves_no_packed_corpus(tmp_path: Path, kept: float) -> None:
-    whole = make_tar(tmp_path / "a.tar.gz", FILES).read_bytes()
-    (tmp_path / "a.tar.gz").write_bytes(whole[: int(kept * len(whole))])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("missing", [0.99, 0.5, 0.1, 0.01])
+def test_an_archive_cut_short_anywhere_leaves_no_packed_corpus(
+    tmp_path: Path, mode: str, missing: float
+) -> None:
+    whole = make_tar(tmp_path / "a.tar.gz", FILES, mode).read_bytes()
+    end = len(whole.rstrip(b"\0")) if mode == "w" else len(whole)
+    (tmp_path / "a.tar.gz").write_bytes(whole[: int((1 - missing) * end)])
     with pytest.raises(StorageError, match=r"a\.tar\.gz: is no tar archive, or damaged or cut short"):
         pack_quietly(tmp_path / "a.tar.gz", tmp_path / "out", 1)
     assert not (tmp_path / "out" / PACK_TABLE).exists()
     assert corpus_root(str(tmp_path / "out")) == str(tmp_path / "out")
+
+
+@pytest.mark.parametrize("members", range(len(FILES)))
+def test_an_archive_cut_short_between_members_is_not_taken_for_whole(tmp_path: Path, members: int) -> None:
+    """To Python's own reader such an archive is in order."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(make_tar(tmp_path / "b.tar", FILES, "w")) as whole:
+        ends = [info.offset for info in whole.getmembers()]
+    path.write_bytes((tmp_path / "b.tar").read_bytes()[: ends[members + 1]])
+    with tarfile.open(path) as short:
+        assert len(short.getmembers()) == members + 1
+    with pytest.raises(StorageError, match="it has no end mark"):
+        pack_quietly(path, tmp_path / "out")
+    with pytest.raises(StorageError, match="it has no end mark"):
+        storage.find(f"tar://::{path}")
 
 
 def test_what_is_no_tar_is_named(tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ def tar_table(file: BinaryIO, url: str) -> Table:
                 table[clean(info.name)] = Member(info.offset_data, end, info.size)
             elif info.islnk() and clean(info.linkname) in table:
                 table[clean(info.name)] = table[clean(info.linkname)]
+        file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it has no end mark, as when it was cut short")
     return table
 
 
