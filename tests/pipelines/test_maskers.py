@@ -65,7 +65,7 @@ def test_lists_of_a_corpus(
     out = tmp_path / "out"
     words = ["metadata", "lrs3", "--corpus", corpus, "--out", out, "--speaker-durations", durations]
     outcome = mixtape(*words, workers=workers)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0, outcome.err
     assert outcome.out.startswith("listed 2 targets and 1 speech masker from 4 videos, rejected 0, in ")
     assert read(out, "target_speech_list.json") == [
         {
@@ -166,7 +166,7 @@ def write_list(folder: Path, **lengths: int) -> Path:
 def test_maskers_are_sorted_by_path(mixtape: Mixtape, corpus: Path, tmp_path: Path, workers: int) -> None:
     lists, out = write_list(tmp_path / "lists", bob=18_500, joe=9_400), tmp_path / "out"
     outcome = mixtape("maskers", "avse", "--lrs3", corpus, "--metadata", lists, "--out", out, workers=workers)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0, outcome.err
     assert outcome.out.startswith("wrote 2 maskers, rejected 0, in ")
     assert [name for name in trees.files(out) if name.endswith(".wav")] == ["bob.wav", "joe.wav"]
     samples, rate_hz = soundfile.read(out / "bob.wav", dtype="int16")

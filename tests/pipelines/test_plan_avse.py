@@ -32,7 +32,7 @@ def lists(folder: Path) -> dict[str, bytes]:
 
 def test_lists_as_published(mixtape: Mixtape, words: list[str | Path], golden: Path, tmp_path: Path) -> None:
     outcome = mixtape(*words)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0, outcome.err
     out = tmp_path / "out"
     assert outcome.out.splitlines() == [
         f"14 scenes planned in {out}/scenes.train.json",
