@@ -10,7 +10,7 @@ CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores test-consumers lint format format-check types ci clean
+.PHONY: help demo test test-stores test-runners test-consumers lint format format-check types ci clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: $(VENV)/installed-test ## run all tests that need no servers
 
 test-stores: $(VENV)/installed-test ## run the tests of object stores, on servers that Go installs if they are absent
 	$(BIN)/python -m pytest -n 0 -m stores tests/stores
+
+test-runners: $(VENV)/installed-test ## run jobs on Prism, Flink and Spark, fetched and brought up here (20 minutes)
+	$(BIN)/python -m pytest -n 0 -m runners tests/runners
 
 test-consumers: $(CONSUMERS)/installed ## load corpora with the readers that need PyTorch (downloads 3 GB; needs FFmpeg)
 	$(CONSUMERS)/bin/python -m pytest tests/consumers/with_torch

@@ -12,6 +12,7 @@ REQUIRES = [
     "fsspec>=2026.9,<2027",
     "gcsfs>=2026.9,<2027",
     "google-crc32c>=1.9,<2",
+    "grpcio>=1.76,<2",
     "jinja2>=3.1.6,<4",
     "librosa>=0.11,<0.12",
     "markupsafe>=3.0,<4",

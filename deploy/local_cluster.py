@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HOST = "localhost"
-START_S = 120.0
+START_S = 240.0
 END_S = 8.0
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1

@@ -120,7 +120,7 @@ def test_what_the_owner_named_is_needed(built: Built, name: str) -> None:
 def undeclared(repository: Path, package: str, needs: set[str]) -> set[str]:
     """Imports of a package's modules that no requirement brings along."""
     declared = {re.split(r"[\[<]", need)[0] for need in needs}
-    own = {"transforms", "pipelines", "tests", "setuptools"} | sys.stdlib_module_names
+    own = {"transforms", "pipelines", "tests", "deploy", "setuptools"} | sys.stdlib_module_names
     found = set().union(*(imported(ast.walk(tree)) for _, tree in sources(repository, package)))
     tops = {name.split(".")[0] for name in found} - own
     brought = {
@@ -143,7 +143,8 @@ def test_everything_that_tests_import_is_declared(repository: Path, built: Built
 
 def test_the_command_is_installed(built: Built) -> None:
     scripts = {(entry.group, entry.name, entry.value) for entry in built.metadata.entry_points}
-    assert scripts == {("console_scripts", "mixtape", "pipelines.cli:main")}
+    commands = {"mixtape": "pipelines.cli:main", "mixtape-worker": "pipelines.worker:main"}
+    assert scripts == {("console_scripts", *command) for command in commands.items()}
 
 
 def test_all_modules_and_templates_are_shipped_and_nothing_else(repository: Path, built: Built) -> None:
@@ -187,7 +188,19 @@ def test_the_command_tells_its_version(repository: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"mixtape {VERSION}\n")
 
 
-TARGETS = ["demo", "test", "test-consumers", "lint", "format", "format-check", "types", "ci", "clean"]
+TARGETS = [
+    "demo",
+    "test",
+    "test-stores",
+    "test-runners",
+    "test-consumers",
+    "lint",
+    "format",
+    "format-check",
+    "types",
+    "ci",
+    "clean",
+]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -208,7 +221,8 @@ def test_ci_runs_the_checks_and_the_tests(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert os.access(script, os.X_OK)
     targets = re.findall(r"^make (\S+)$", script.read_text(), re.MULTILINE)
-    assert targets == ["lint", "format-check", "types", "test", "test-stores", "test-consumers"]
+    tests = ["test", "test-stores", "test-consumers", "test-runners"]
+    assert targets == ["lint", "format-check", "types", *tests]
 
 
 def commands_in(text: str) -> list[list[str]]:

@@ -23,8 +23,8 @@ from tests.servers import free_port, gs_store
 __all__ = ["gs_store"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 400.0
-START_S = 180.0
+PATIENCE_S = 900.0
+START_S = 300.0
 _POLL_S = 0.05
 RUNNERS = ("prism", "flink-embedded", "flink-cluster", "spark-embedded", "spark-cluster")
 
