@@ -33,7 +33,7 @@ from transforms.audio import SourceReader, content_of
 from transforms.clip_record import probe
 from transforms.containers import read_audio
 from transforms.errors import SourceError, StorageError
-from transforms.frames import Pixels, jpeg, npy, pixels
+from transforms.frames import FrameMaker, Pixels, jpeg, npy
 from transforms.plan import WHOLE, Mixture, RenderOptions, Source
 from transforms.soundtrack import Sound, Soundtrack
 from transforms.video import ClipFile, Clock, LostTimes, Picture, Pictures, Sounds
@@ -117,6 +117,7 @@ class OpenClip:
         clock = Clock(self.record.zero, self.record.step, counted)
         self._pictures = Pictures(file, clock)
         self._track = PictureTrack(iter(self._pictures), options.fps, options.rule)
+        self._frames = FrameMaker(options)
         self._lost_sound = LostTimes()
         self._sound = self._counted_sound() if counted else self._timed_sound(clock)
         self._last = max((one.stop for one in options.ranges(self.record, 0)), default=0)
@@ -187,7 +188,7 @@ class OpenClip:
 
     def _developed(self, picture: Picture) -> "_ShownFrame":
         try:
-            found = pixels(picture.frame, self._options)
+            found = self._frames.pixels(picture.frame)
         except ValueError as error:
             raise self.file.refuse(str(error), "name another --crop", stage=_FRAMES) from error
         height, width = found.shape[:2]

@@ -15,25 +15,37 @@ Pixels = NDArray[np.uint8]
 JPEG_QUALITY = 90
 
 
-def pixels(frame: Any, options: AlignOptions) -> Pixels:
-    """Returns a decoded picture, cropped and resized: shape (height, width, 3), uint8, RGB.
+class FrameMaker:
+    """Makes pixels of decoded pictures; keeps what FFmpeg's scaler has prepared from one to the next.
 
-    Colours are converted in one thread by the exact variant of FFmpeg's scaler, which gives the same
-    bytes on every processor.
+    Colours are converted in one thread by the exact variant of the scaler, which gives the same bytes
+    on every processor.
 
     Args:
-        frame: PyAV's frame.
         options: crop and size.
-
-    Raises:
-        ValueError: the crop is not inside the picture.
     """
-    ways = library().video.reformatter.Interpolation
-    exact = ways.BILINEAR | ways.ACCURATE_RND | ways.BITEXACT | ways.FULL_CHR_H_INT
-    found: Pixels = frame.reformat(format="rgb24", interpolation=exact, threads=1).to_ndarray()
-    if options.crop is not None:
-        found = _cropped(found, options.crop)
-    return found if options.size is None else _resized(found, options.size)
+
+    def __init__(self, options: AlignOptions) -> None:
+        scaler = library().video.reformatter
+        self._options = options
+        self._scaler = scaler.VideoReformatter()
+        self._exactly = scaler.Interpolation.BILINEAR | scaler.Interpolation.ACCURATE_RND
+        self._exactly |= scaler.Interpolation.BITEXACT
+
+    def pixels(self, frame: Any) -> Pixels:
+        """Returns a picture, cropped and resized: shape (height, width, 3), uint8, RGB.
+
+        Args:
+            frame: PyAV's frame.
+
+        Raises:
+            ValueError: the crop is not inside the picture.
+        """
+        converted = self._scaler.reformat(frame, format="rgb24", interpolation=self._exactly, threads=1)
+        found: Pixels = converted.to_ndarray()
+        if self._options.crop is not None:
+            found = _cropped(found, self._options.crop)
+        return found if self._options.size is None else _resized(found, self._options.size)
 
 
 def _cropped(whole: Pixels, box: Box) -> Pixels:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transforms.aligned import AlignOptions, Box
-from transforms.frames import jpeg, npy, pixels
+from transforms.frames import FrameMaker, Pixels, jpeg, npy
 
 HEIGHT, WIDTH = 48, 64
 
@@ -22,6 +22,16 @@ def gradient() -> NDArray[np.uint8]:
 
 def frame(form: str = "yuv420p") -> Any:
     return av.VideoFrame.from_ndarray(gradient(), format="rgb24").reformat(format=form)
+
+
+def pixels(picture: Any, options: AlignOptions) -> Pixels:
+    return FrameMaker(options).pixels(picture)
+
+
+def test_one_maker_makes_pictures_of_all_kinds() -> None:
+    maker = FrameMaker(AlignOptions())
+    for form in ("yuv420p", "gray", "yuv420p"):
+        assert np.array_equal(maker.pixels(frame(form)), pixels(frame(form), AlignOptions()))
 
 
 def test_colours_survive() -> None:
