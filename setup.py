@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 REQUIRES = [
+    "aiohttp>=3.14,<4",
     "apache-beam>=2.77,<2.78",
     "fsspec>=2026.9,<2027",
     "gcsfs>=2026.9,<2027",
@@ -34,6 +35,7 @@ EXTRAS = {
     "test": [
         "apache-beam[gcp]>=2.77,<2.78",
         "av>=18,<19",
+        "botocore>=1.43,<2",
         "huggingface-hub>=2.4,<3",
         "hypothesis>=6.170,<7",
         "mlcroissant>=1.1.1,<2",
@@ -48,6 +50,7 @@ EXTRAS = {
         "tensorflow-cpu>=2.21,<2.22",
         "tensorflow-datasets>=4.9.10,<5",
         "types-pyyaml>=6.0.12,<6.1",
+        "yarl>=1.25,<2",
         "webdataset>=1.0.2,<2",
         "wids>=0.1.11,<0.2",
     ],
