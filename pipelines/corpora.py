@@ -118,9 +118,10 @@ METADATA = CorpusJob(
         counts=lambda options, tree: options.work.counts(tree),
     ),
 )
+AUGMENT = CorpusJob(augment_options, augment.build)
 _JOBS: Mapping[str, CorpusJob] = {
     "metadata": METADATA,
-    "augment": CorpusJob(augment_options, augment.build),
+    "augment": AUGMENT,
     "activity": CorpusJob(activity_options, activity.build),
 }
 

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     make_corpora(librispeech, wham)
     running.say("speed-changed copies of the training noises")
     options = augment.AugmentOptions(wham, engine="soxr")
-    corpora.go_through(options, augment.build, limit=RejectLimit(), running=running)
+    corpora.go_through(options, corpora.AUGMENT, limit=RejectLimit(), running=running)
     words = build_command(arguments, librispeech, wham)
     running.say(shlex.join(["mixtape", *words]))
     status = build.run(parse(words)[0], passed_on)
