@@ -59,7 +59,9 @@ def plan_scenes(lists: Lists, config: AvseConfig, *, datasets: Iterable[str]) ->
         raise UsageError(problems)
     generator = random.Random(config.seed)
     empty: dict[str, list[Scene]] = {name.name: [] for name in config.datasets if name.name in wanted}
-    return empty | {dataset.name: _Draws(lists, config, dataset, generator).scenes() for dataset in chosen}
+    return empty | {
+        dataset.name: _Draws(lists, config, dataset, generator=generator).scenes() for dataset in chosen
+    }
 
 
 def _shortages(lists: Lists, dataset: str) -> Iterator[str]:
@@ -81,7 +83,9 @@ class _Draws:
         generator: draws; changed.
     """
 
-    def __init__(self, lists: Lists, config: AvseConfig, dataset: Dataset, generator: random.Random) -> None:
+    def __init__(
+        self, lists: Lists, config: AvseConfig, dataset: Dataset, *, generator: random.Random
+    ) -> None:
         self._config = config
         self._dataset = dataset
         self._generator = generator
