@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.activity_steps import ActivityFiles, MeasureActivity, UtteranceLevel, WriteLevels
+    from transforms.aligned import AlignOptions
+    from transforms.alignment import (
+        Timestamps,
+        first_sample_of_frame,
+        frame_of_sample,
+        pictures_of_samples,
+        shown_pictures,
+    )
     from transforms.attachments import Attachment, AttachmentType
     from transforms.finishing import PartSummary
     from transforms.ledger import ShardLedger
@@ -16,6 +24,8 @@ if TYPE_CHECKING:
     from transforms.lrs3_steps import MaskerFile, MeasureVideos, VideoLength, WriteAvseLists, WriteMaskers
     from transforms.metadata import ListFiles, ReadHeaders, WriteListings
     from transforms.plan import Mixture, Part, RenderOptions, Shard, Source, StoredPlan, write_plan
+    from transforms.planning.aligned import AlignPlan, ProbedFile
+    from transforms.planning.aligned_steps import ProbeVideos
     from transforms.planning.avse import plan_scenes
     from transforms.planning.librimix import PlannedMixture, plan_subsets
     from transforms.planning.mixture_config import MixturesConfig
@@ -37,6 +47,7 @@ _MODULES = {
     "MeasureGains": "transforms.planning.steps",
     "MeasureVideos": "transforms.lrs3_steps",
     "PlanMixtures": "transforms.planning.mixture_steps",
+    "ProbeVideos": "transforms.planning.aligned_steps",
     "ReadHeaders": "transforms.metadata",
     "RenderShards": "transforms.steps",
     "VerifyShards": "transforms.steps",
@@ -57,6 +68,7 @@ _MODULES = {
     "PlanRow": "transforms.planning.steps",
     "PlannedMixture": "transforms.planning.librimix",
     "PlannedSubset": "transforms.planning.mixture_steps",
+    "ProbedFile": "transforms.planning.aligned",
     "Reject": "transforms.rejects",
     "Shard": "transforms.plan",
     "ShardLedger": "transforms.ledger",
@@ -65,6 +77,8 @@ _MODULES = {
     "UtteranceLevel": "transforms.activity_steps",
     "VideoLength": "transforms.lrs3_steps",
     # Plans and rendering
+    "AlignOptions": "transforms.aligned",
+    "AlignPlan": "transforms.planning.aligned",
     "Attachment": "transforms.attachments",
     "AttachmentType": "transforms.attachments",
     "Mixture": "transforms.plan",
@@ -78,6 +92,11 @@ _MODULES = {
     "Source": "transforms.plan",
     "StoredPlan": "transforms.plan",
     "VirtualCorpus": "transforms.virtual",
+    "Timestamps": "transforms.alignment",
+    "first_sample_of_frame": "transforms.alignment",
+    "frame_of_sample": "transforms.alignment",
+    "pictures_of_samples": "transforms.alignment",
+    "shown_pictures": "transforms.alignment",
     "plan_scenes": "transforms.planning.avse",
     "plan_subsets": "transforms.planning.librimix",
     "render_item": "transforms.rendering",
@@ -89,6 +108,8 @@ _MODULES = {
 __all__ = [
     "RECIPES",
     "ActivityFiles",
+    "AlignOptions",
+    "AlignPlan",
     "Attachment",
     "AttachmentType",
     "AudioFile",
@@ -110,6 +131,8 @@ __all__ = [
     "PlanRow",
     "PlannedMixture",
     "PlannedSubset",
+    "ProbeVideos",
+    "ProbedFile",
     "ReadHeaders",
     "Recipe",
     "Reject",
@@ -122,6 +145,7 @@ __all__ = [
     "ShardResult",
     "Source",
     "StoredPlan",
+    "Timestamps",
     "Utterance",
     "UtteranceLevel",
     "VerifyShards",
@@ -132,10 +156,14 @@ __all__ = [
     "WriteListings",
     "WriteMaskers",
     "WritePlans",
+    "first_sample_of_frame",
+    "frame_of_sample",
+    "pictures_of_samples",
     "plan_scenes",
     "plan_subsets",
     "render_item",
     "render_mixture",
+    "shown_pictures",
     "store_plan",
     "write_plan",
 ]
