@@ -78,6 +78,7 @@ def test_listings_that_are_given_are_used_and_none_made(
     assert sorted(path.name for path in (tmp_path / "out" / "metadata").iterdir()) == [
         "Libri2Mix",
         "_mixtape",
+        "parquet",
     ]
 
 

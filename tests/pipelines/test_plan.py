@@ -129,7 +129,8 @@ def test_plans_with_gains_in_both_forms(mixtape: Mixtape, tiny_corpora: TinyCorp
     assert lines[-1].startswith("3 plans made in ")
     for subset, count in (("test-clean", 4), ("dev-clean", 4), ("train-clean-100", 4)):
         published = rows(plans / f"libri2mix_{subset}.csv")
-        stored = list(StoredPlan.open(str(plans / f"libri2mix_{subset}.parquet")).read_all())
+        parquet = listings / "plans/parquet/Libri2Mix" / f"libri2mix_{subset}.parquet"
+        stored = list(StoredPlan.open(str(parquet)).read_all())
         assert len(published) == count
         assert [mixture.id for mixture in stored] == [row["mixture_ID"] for row in published]
         for mixture, row in zip(stored, published, strict=True):

@@ -178,7 +178,9 @@ class PlanFiles:
         self.tree.write_if_changed(REJECTS_PATH, rejects_csv(rejects))
 
     def _parquet(self, listing_name: str) -> str:
-        return librimix.plan_path(listing_name, self.speakers).removesuffix(".csv") + ".parquet"
+        """Returns a place apart: other tools take every file beside the plans for a plan in CSV."""
+        plan = librimix.plan_path(listing_name, self.speakers)
+        return f"parquet/{plan.removesuffix('.csv')}.parquet"
 
     def _record_path(self, listing_name: str) -> str:
         return f"{OWN_FOLDER}/planned/{self.speakers}-{listing_name}.json"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import TinyCorpora
 from tests.consumers.conftest import Made, Make
 from transforms.plan import Part, Variant
 
@@ -69,3 +70,38 @@ def test_talkers_who_start_late(lhotse: Any, make: Make, tmp_path: Path) -> None
     }
     assert starts == planned
     assert max(max(values) for values in starts.values()) > 0.5
+
+
+def listed(lhotse: Any, corpora: TinyCorpora, folder: Path) -> None:
+    """Lists LibriSpeech and WHAM as lhotse's own preparation of them does: cuts, and recordings."""
+    for subset in ("train-clean-100", "dev-clean", "test-clean"):
+        paths = sorted((corpora.librispeech / subset).rglob("*.flac"))
+        recordings = lhotse.RecordingSet.from_recordings(lhotse.Recording.from_file(path) for path in paths)
+        cuts = lhotse.CutSet.from_manifests(recordings=recordings)
+        cuts.to_file(folder / f"librispeech_cutset_{subset}.jsonl.gz")
+    for subset in ("tr", "cv", "tt"):
+        paths = sorted((corpora.wham / subset).glob("*.wav"))
+        recordings = lhotse.RecordingSet.from_recordings(lhotse.Recording.from_file(path) for path in paths)
+        recordings.to_file(folder / f"wham_recordings_{subset}.jsonl.gz")
+
+
+def test_its_own_mixing_of_our_plan(
+    lhotse: Any, librimix: Made, tiny_corpora: TinyCorpora, tmp_path: Path
+) -> None:
+    """Lhotse mixes the plan by itself; its sums are ours but for the rounding to 16 bits."""
+    listed(lhotse, tiny_corpora, tmp_path)
+    prepare = importlib.import_module("lhotse.recipes.librimix").prepare_librimix
+    prepared = prepare(tmp_path, tmp_path, librimix.out / "metadata", tmp_path / "work", n_src=2)
+    variant = Variant(16000, "max")
+    for part in librimix.parts:
+        listing = part.subset.replace("train", "train-clean").replace("dev", "dev-clean")
+        name = f"libri2mix_{listing.replace('test', 'test-clean')}"
+        for key, mix_type in ((name, "mix_clean"), (f"{name}_noisy", "mix_both")):
+            cuts = list(prepared[key]["cutset"])
+            ids = [item_id for item_id, _ in librimix.records(part, variant)]
+            assert sorted(cut.id for cut in cuts) == sorted(ids)
+            for cut in cuts:
+                ours = librimix.pcm(part, mix_type, cut.id, variant)
+                theirs = cut.load_audio()[0] * 32768
+                assert theirs.shape == ours.shape
+                assert np.abs(theirs - ours).max() < 1 + 1 / 256

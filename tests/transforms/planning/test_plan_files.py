@@ -20,7 +20,7 @@ from transforms.storage import OutputTree
 LISTING = "train-clean-100"
 PLAN = "Libri2Mix/libri2mix_train-clean-100.csv"
 INFO = "Libri2Mix/libri2mix_train-clean-100_info.csv"
-PARQUET = "Libri2Mix/libri2mix_train-clean-100.parquet"
+PARQUET = "parquet/Libri2Mix/libri2mix_train-clean-100.parquet"
 RECORD = "_mixtape/planned/2-train-clean-100.json"
 REJECT = Reject("103-1_104-1", "wham:tr/n.wav", "loudness", "is silent", "replace it")
 
@@ -71,7 +71,7 @@ class TestWrite:
 
     def test_plans_with_gains(self, plan_files: PlanFiles, out: Path) -> None:
         plan_files.write(LISTING, with_gains(*BOTH))
-        assert files(out) == [PLAN, PARQUET, INFO, RECORD]
+        assert files(out) == sorted([PLAN, INFO, RECORD, PARQUET])
         assert (out / PLAN).read_bytes() == plan_csv(
             [row for row in with_gains(*BOTH) if isinstance(row, Mixture)], 2, with_gains=True
         )
