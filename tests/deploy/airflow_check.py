@@ -1,0 +1,41 @@
+"""Loads our DAGs as Airflow does, and reads what their tasks would start; run by Airflow's Python.
+
+Prints, as JSON, the errors of loading and of each task the words that its operator would start.
+"""
+
+import json
+import sys
+from typing import Any
+
+
+def check(folder: str) -> dict[str, Any]:
+    """Returns import errors, and of each DAG its settings and the words that each task starts."""
+    from airflow.providers.apache.beam.hooks.beam import beam_options_to_args
+
+    bag = dag_bag(folder)
+    found: dict[str, Any] = {
+        "errors": {str(path): text for path, text in bag.import_errors.items()},
+        "dags": {},
+    }
+    for name, dag in bag.dags.items():
+        tasks = {
+            task.task_id: [task.py_interpreter, task.py_file, *beam_options_to_args(task.pipeline_options)]
+            for task in dag.tasks
+        }
+        settings = {
+            "catchup": dag.catchup,
+            "max_active_runs": dag.max_active_runs,
+        }
+        found["dags"][name] = {"tasks": tasks, **settings}
+    return found
+
+
+def dag_bag(folder: str) -> Any:
+    """Loads a folder with Airflow's own loader."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(folder)
+
+
+if __name__ == "__main__":
+    print(json.dumps(check(sys.argv[1])))
