@@ -124,13 +124,13 @@ def difference_from_sum(mixture: Pcm, references: Sequence[Pcm], *, clips: bool,
 
     Args:
         mixture: shape (n,).
-        references: shape (n,) each.
+        references: shape (n,) each, one at least.
         clips: whether streams may have been clipped; samples where one is at a limit do not count
             then, unless no sample differs by more than ``within``.
         within: a difference that is none to look closer at.
     """
-    rest = mixture.copy()
-    for reference in references:
+    rest = np.subtract(mixture, references[0])
+    for reference in references[1:]:
         np.subtract(rest, reference, out=rest)
     worst = _magnitude(rest)
     if worst <= within or not clips:
