@@ -96,7 +96,7 @@ def own_attachment_path(part: Part, kind: AttachmentType, mixture_id: str, numbe
 
 
 def scene_wav_path(part: Part, variant: Variant, stream: str, mixture_id: str) -> str:
-    """Returns the place of a WAV file in the tree of the AVSE challenge, which has one rate and length mode."""
+    """Returns the place of a WAV file in the AVSE challenge's tree, which has one rate and length mode."""
     del variant
     return f"{part.subset}/scenes/{mixture_id}_{stream}.wav"
 

@@ -425,7 +425,7 @@ def joint_divisor(streams: Sequence[Samples]) -> float:
 
 
 def full_scale_divisor(streams: Sequence[Samples]) -> float:
-    """Returns what brings the highest peak of all streams to full scale, which is AVSE's rule; 1 for silence."""
+    """Returns what brings the highest peak of all streams to full scale (AVSE's rule); 1 for silence."""
     return max(map(_peak, streams)) or 1.0
 
 
