@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import output, prune
@@ -30,6 +30,7 @@ from transforms.plan import (
     StoredPlan,
     shard_runs,
 )
+from transforms.publishing import state_licences
 from transforms.rebasing import chosen_paths
 from transforms.recipes import Recipe, recipe_named
 from transforms.record import read_run
@@ -49,6 +50,7 @@ class RenderRequest:
         running: on which runner, with how many workers.
         prune: remove what is not in the plans.
         command: the command line, for the record.
+        licences: licences of corpora that the command line states, by root.
     """
 
     job: RenderJob
@@ -57,6 +59,7 @@ class RenderRequest:
     running: Running
     prune: bool = False
     command: tuple[str, ...] = ()
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def planned(self) -> int:
@@ -145,6 +148,7 @@ def make_request(
         checker.attempt(lambda: output.check_apart(out, roots), None)
         checker.attempt(lambda: output.check_fits(OutputTree(out), plans, prune=arguments.prune), None)
         checker.attempt(lambda: output.check_roots(OutputTree(out), plans, roots), None)
+    licences = checker.licences(recipe.roots)
     checker.raise_problems()
     job = RenderJob(
         out=OutputTree(out).root,
@@ -161,6 +165,7 @@ def make_request(
         running=running,
         prune=arguments.prune,
         command=arguments.command_line,
+        licences=licences,
     )
 
 
@@ -214,11 +219,13 @@ def render_held(request: RenderRequest, notes: RunNotes) -> int:
     notes.summaries = summaries = [_finished(request.job, plan) for plan in plans]
     if request.prune:
         prune.prune(request.job, summaries)
-    output.close(request.job, roots, started=started, command=request.command)
+    state_licences(tree, request.licences)
+    remarks = output.close(request.job, roots, started=started, command=request.command)
     quiet = request.running.quiet
     if not quiet:
         seconds = time.time() - started
         output.print_summary(request.job, summaries, work=notes.shards_made, seconds=seconds)
+        print("".join(f"{remark}\n" for remark in remarks), end="")
     rejected = sum(len(summary.rejects) for summary in summaries)
     return output.conclude(tree, request.limit, rejected=rejected, planned=request.planned, quiet=quiet)
 
@@ -232,8 +239,7 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
     """Runs the pipeline over all shards that may need work; returns how many shards that were."""
     local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
-    if local:
-        shards = _shards_to_make(request.job, shards)
+    shards = _shards_to_make(request.job, shards, read=local)
     for plan in plans:
         if not is_finished(request.job, plan.part.name, plan.shard_count):
             output.forget_summary(request.job, plan.part.name)
@@ -261,9 +267,9 @@ def _progress(
     return Progress(items, quiet=request.running.quiet)
 
 
-def _shards_to_make(job: RenderJob, shards: Sequence[Shard]) -> list[Shard]:
-    """Returns the shards that do not stand in the output."""
-    check = functools.partial(kept_shard, job, listings=storage.Listings())
+def _shards_to_make(job: RenderJob, shards: Sequence[Shard], *, read: bool) -> list[Shard]:
+    """Returns the shards that do not stand in the output, or cannot be told to without reading sources."""
+    check = functools.partial(kept_shard, job, listings=storage.Listings(), read=read)
     found = storage.in_parallel(job.out, check, shards)
     return [shard for shard, kept in zip(shards, found, strict=True) if kept is None]
 
