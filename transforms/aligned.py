@@ -115,7 +115,7 @@ class AlignOptions:
         if settings.keys() != cls().settings.keys():
             raise UsageError(f"settings {dict(settings)}: wanted {', '.join(cls().settings)}")
         problems: list[str] = []
-        read = functools.partial(_read, settings, problems)
+        read = functools.partial(_read, settings=settings, problems=problems)
         made = cls(
             rate_hz=read("rate_hz", parse_rate),
             fps=read("fps", parse_fps),
@@ -150,7 +150,7 @@ class AlignOptions:
         return segments(frames, frames_per_segment)
 
 
-def _read(settings: Settings, problems: list[str], name: str, parse: Callable[[str], Any]) -> Any:
+def _read(name: str, parse: Callable[[str], Any], *, settings: Settings, problems: list[str]) -> Any:
     """Reads one setting, noting what is wrong with it under the name of its flag."""
     text = str(settings[name])
     try:

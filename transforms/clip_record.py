@@ -93,8 +93,9 @@ class _Packets:
 
     def add(self, packet: Any) -> None:
         if packet.size == 0:
-            return
-        if packet.is_corrupt:
+            # In the middle of a stream it repeats the picture before; at the end it stands for nothing.
+            self.hidden += packet.dts is not None
+        elif packet.is_corrupt:
             self.corrupt += 1
         elif packet.is_discard:
             self.hidden += 1
@@ -130,7 +131,7 @@ def probe(file: ClipFile) -> ClipRecord:
         if not pictures.times or not sound.times:
             kind = "sound" if pictures.times else "pictures"
             raise file.refuse(f"holds no {kind} that can be used: its stream of them is empty or damaged")
-        return _record(file, container, pictures, sound)
+        return _record(file, container, pictures=pictures, sound=sound)
 
 
 def stated_fps(video: Any) -> Fraction:
@@ -139,9 +140,9 @@ def stated_fps(video: Any) -> Fraction:
     return next((Fraction(rate) for rate in stated if rate and 0 < rate <= _MOST_FPS), _FALLBACK_FPS)
 
 
-def _record(file: ClipFile, container: Any, pictures: _Packets, sound: _Packets) -> ClipRecord:
+def _record(file: ClipFile, container: Any, *, pictures: _Packets, sound: _Packets) -> ClipRecord:
     video, audio = file.streams(container)
-    zero = _common_zero(file, container, pictures, sound)
+    zero = _common_zero(file, container, pictures=pictures, sound=sound)
     seen, heard = _Span.of(pictures, video.time_base, zero), _Span.of(sound, audio.time_base, zero)
     rate = stated_fps(video)
     record = ClipRecord(
@@ -170,14 +171,14 @@ def _record(file: ClipFile, container: Any, pictures: _Packets, sound: _Packets)
         "repeated_timestamps": seen.repeated > 0,
         "time_jump": seen.jumps or heard.jumps,
         "truncated": pictures.corrupt + sound.corrupt > 0
-        or pictures.all < video.frames
+        or (pictures.has_times and pictures.all < video.frames)
         or any(_is_short(container, stream, span) for stream, span in ((video, seen), (audio, heard))),
         "anamorphic": (video.sample_aspect_ratio or 1) != 1,
     }
     return dataclasses.replace(record, flags=tuple(name for name in FLAGS if flags[name]))
 
 
-def _common_zero(file: ClipFile, container: Any, pictures: _Packets, sound: _Packets) -> Fraction:
+def _common_zero(file: ClipFile, container: Any, *, pictures: _Packets, sound: _Packets) -> Fraction:
     """Returns the common zero on the clock of a container.
 
     That is its 0, but for the formats whose clocks run from anywhere: there the time of the first

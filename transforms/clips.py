@@ -40,6 +40,7 @@ from transforms.video import ClipFile, Clock, LostTimes, Picture, Pictures, Soun
 
 _DECODE, _FRAMES = "decode", "frames"
 _BLOCK_BYTES = 1 << 20
+_PADDING_S = Fraction(1, 10)
 _REMEDY = "fetch it again, leave it out, or keep what is good of it with --damaged prefix"
 
 
@@ -153,7 +154,8 @@ class OpenClip:
         shown = self._shown(frames)
         samples = self._sound.read(*frames.samples(options.fps, options.rate_hz))
         stop = self._delivered(frames, len(shown))
-        if stop <= frames.start or (stop < frames.stop and options.damaged == "reject"):
+        is_bad = stop < frames.stop and options.damaged == "reject" and not self._is_padding(frames)
+        if stop <= frames.start or is_bad:
             raise self._refusal(frames, stop)
         kept = FrameRange(frames.start, stop)
         if frames.stop >= self._last:
@@ -210,12 +212,22 @@ class OpenClip:
         promised = self._options.promised_samples(self.record)
         wanted = min(sum(frames.samples(fps, rate_hz)), promised)
         stops = [frames.start + shown]
-        if self._sound.samples + self._slack < wanted:
+        padded = self._options.tail == "pad" and self._is_padding(frames)
+        if self._sound.samples + self._slack < wanted and not padded:
             stops.append(frame_of_sample(self._sound.samples, fps, rate_hz))
         heard_stop = min(stop, Fraction(promised, rate_hz))
         lost = (self._pictures.lost.first_in(start, stop), self._lost_sound.first_in(start, heard_stop))
         stops += [floor_of(time * fps) for time in lost if time is not None]
         return max(frames.start, min(stops))
+
+    def _is_padding(self, frames: FrameRange) -> bool:
+        """Tells whether sound is missing only because it ends a little before its packets say.
+
+        Encoders fill the last packet; some containers tell its length without that, some only decoders.
+        """
+        lost = self._lost_sound.packets + self._pictures.lost.packets
+        missing = self._options.promised_samples(self.record) - self._sound.samples
+        return not lost and missing <= _PADDING_S * self._options.rate_hz and frames.stop <= self._last
 
     @property
     def _slack(self) -> int:

@@ -50,7 +50,7 @@ class Window:
     skip: int
 
 
-def window_needed(first: int, count: int, from_hz: int, to_hz: int) -> Window:
+def window_needed(first: int, count: int, *, from_hz: int, to_hz: int) -> Window:
     """Returns what must be filtered to get ``count`` samples from ``first`` on.
 
     The window begins at a sample that has a counterpart at the other rate, so that the filter meets
@@ -106,7 +106,7 @@ class Soundtrack:
         """
         if count <= 0:
             return np.zeros(0, dtype=np.float32)
-        window = window_needed(first, count, self.own_hz, self.rate_hz)
+        window = self._needed(first, count)
         held = self._held(max(0, window.start), window.stop)
         if window.start < 0:
             held = np.concatenate([np.zeros(-window.start, dtype=np.float32), held])
@@ -115,8 +115,8 @@ class Soundtrack:
 
     def skip(self, first: int) -> None:
         """Decodes as far as windows that end at a sample would have, and forgets what is before it."""
-        start = window_needed(first, 1, self.own_hz, self.rate_hz).start
-        self._held(max(0, start), window_needed(first - 1, 1, self.own_hz, self.rate_hz).stop)
+        start = self._needed(first, 1).start
+        self._held(max(0, start), self._needed(first - 1, 1).stop)
 
     @property
     def samples(self) -> int:
@@ -128,6 +128,9 @@ class Soundtrack:
         for sound in self.sounds:
             self._place(sound)
             self._drop_before(self.placer.position)
+
+    def _needed(self, first: int, count: int) -> Window:
+        return window_needed(first, count, from_hz=self.own_hz, to_hz=self.rate_hz)
 
     def _held(self, start: int, stop: int) -> Samples:
         """Returns the placed samples from start to stop, shape (stop - start,); forgets those before."""

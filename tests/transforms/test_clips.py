@@ -259,6 +259,24 @@ def test_sound_of_which_nothing_can_be_decoded() -> None:
         opened(bytes(blank))
 
 
+@pytest.mark.parametrize(("fps", "promised", "kept"), [(25, 22, 22), (100, 91, 90), (500, 457, 450)])
+def test_padding_of_the_last_packet_is_no_damage(fps: int, promised: int, kept: int) -> None:
+    """The packets of this clip last 0.914 s; 0.9 s of sound come out, and nothing is lost."""
+    clip = opened(golden("opus_padding.webm"), fps=Fraction(fps))
+    (frames,) = AlignOptions(fps=Fraction(fps)).ranges(clip.record, 0)
+    segment = clip.segment(frames)
+    assert (frames.stop, len(segment.frames), len(segment.samples)) == (promised, kept, kept * 16000 // fps)
+    assert segment.facts["packets_lost"] == 0
+    assert ("cut" in str(segment.facts["flags"]).split()) == (kept < promised)
+
+
+def test_a_padded_tail_is_whole_whatever_the_last_packet_held() -> None:
+    segment = whole(golden("opus_padding.webm"), tail="pad", fps=Fraction(500))
+    assert len(segment.samples) == 504 * 32
+    assert not segment.samples[14400:].any()
+    assert "cut" not in str(segment.facts["flags"])
+
+
 # The reader of a shard.
 
 

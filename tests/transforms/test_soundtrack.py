@@ -62,7 +62,7 @@ def test_what_a_window_needs_begins_where_both_rates_meet(
     rates: tuple[int, int], first: int, count: int
 ) -> None:
     own_hz, rate_hz = rates
-    window = window_needed(first, count, own_hz, rate_hz)
+    window = window_needed(first, count, from_hz=own_hz, to_hz=rate_hz)
     assert window.start * rate_hz % own_hz == 0
     assert window.start * rate_hz // own_hz + window.skip == first
     assert window.start <= first * own_hz / rate_hz
