@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from pipelines.beam_flags import runner_of, value_of
 from transforms.errors import StorageError, UsageError
-from transforms.storage import OutputTree
 
 _FOLDERS = ("--temp_location", "--staging_location")
 _TEMPLATE = "--template_location"
@@ -33,6 +32,8 @@ def check_folders(words: Sequence[str]) -> None:
     """
     if runner_of(words) != "dataflowrunner":
         return
+    from transforms.storage import OutputTree
+
     folders = {flag: value_of(words, flag) for flag in _FOLDERS}
     folders[_TEMPLATE] = value_of(words, _TEMPLATE).rpartition("/")[0]
     problems = []

@@ -225,7 +225,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip(f"needs Airflow in {python.parents[1]}: make test-schedules")
     home = str(tmp_path_factory.mktemp("airflow"))
     environment = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": os.environ["PATH"]}
-    command = [str(python), str(Path(__file__).with_name("airflow_check.py")), str(SCHEDULE / "airflow")]
+    command = [str(python), str(SCHEDULE / "check_airflow.py"), str(SCHEDULE / "airflow")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=home)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -1,6 +1,6 @@
-"""Loads our DAGs as Airflow does, and reads what their tasks would start; run by Airflow's Python.
+"""Loads a folder of DAGs as Airflow does, and prints as JSON its errors and what its tasks would start.
 
-Prints, as JSON, the errors of loading and of each task the words that its operator would start.
+Run by the Python that Airflow is installed for: ``python check_airflow.py FOLDER``.
 """
 
 import json
