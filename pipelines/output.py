@@ -143,12 +143,13 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
     facts = _facts(job, stored, {**roots, **job.roots})
     before = read_run(tree)
     known = {name: before.get(name) for name in facts}
-    described = all(map(tree.exists, (REPORT_PATH, CARD_PATH, CROISSANT_PATH)))
-    if json.dumps(known) == json.dumps(facts) and described:
+    wanted = (REPORT_PATH, *((CARD_PATH, CROISSANT_PATH) if any(one.written for one in stored) else ()))
+    if json.dumps(known) == json.dumps(facts) and all(map(tree.exists, wanted)):
         return []
     notes = publish(tree, stored)
-    tree.write(REPORT_PATH, report.make_report(job, stored).encode())
+    tree.remove(REPORT_PATH)
     tree.write(RUN_PATH, (json.dumps(facts | _circumstances(started, command), indent=1) + "\n").encode())
+    tree.write(REPORT_PATH, report.make_report(job, stored).encode())
     return notes
 
 

@@ -47,7 +47,8 @@ def unknown_licences(described: Description) -> str:
 def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
     """Writes card, description and checksums of an output, where their bytes changed.
 
-    A file of these names that is not ours is left alone; ours then goes into ``_mixtape``.
+    A file of these names that is not ours is left alone; ours then goes into ``_mixtape``. An output
+    without items has no such files.
 
     Args:
         tree: the output.
@@ -63,9 +64,10 @@ def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
     sums: dict[str, str] = {}
     for summary in summaries:
         sums |= read_checksums(tree, summary.part.name)
+    holds_any = described.items > 0
     contents: dict[str, tuple[Callable[[bytes], bool], bytes]] = {
-        CARD_PATH: (_is_our_card, card(described).encode() if summaries else b""),
-        CROISSANT_PATH: (_is_our_croissant, croissant_json(described, sums) if summaries else b""),
+        CARD_PATH: (_is_our_card, card(described).encode() if holds_any else b""),
+        CROISSANT_PATH: (_is_our_croissant, croissant_json(described, sums) if holds_any else b""),
         CHECKSUMS_PATH: (_are_our_checksums, _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""),
     }
     places = [_put(tree, path, is_ours, data) for path, (is_ours, data) in contents.items()]

@@ -1,26 +1,28 @@
 """The report: one HTML file that lets a person see and hear whether an output is right.
 
-It is made of the parts' summaries, whatever their size, and of three items per part that are rendered
-again from the stored plan. Its bytes depend on inputs and options only; times and hosts are in
-``run.json`` beside it.
+It is made of the parts' summaries, whatever their size, and of ten items per part that are rendered
+again from the stored plan. What it tells of the last run it has from ``run.json`` beside it.
 """
 
 import base64
 import importlib.resources
+import io
 import itertools
 import math
 import re
-import sys
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transforms import report_charts as charts
-from transforms.audio import Pcm, SourceReader, wav_header
+from transforms import report_streams as streams
+from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError
 from transforms.finishing import PartSummary
 from transforms.plan import NOISE, Mixture, RenderOptions, Source, StoredPlan, Variant
 from transforms.recipes import Recipe
+from transforms.record import part_job, read_run
 from transforms.rejects import Reject
 from transforms.rendering import RenderedMixture, render_item
 from transforms.report_strips import strip_uri
@@ -28,10 +30,10 @@ from transforms.sharding import RenderJob
 from transforms.statistics import Histogram
 from transforms.version import VERSION
 
-ITEMS_PER_PART = 3
+ITEMS_PER_PART = 10
 LONGEST_EXCERPT_S = 10.0
 SHORTEST_EXCERPT_S = 3.0
-_AUDIO_BYTES = 3_400_000
+_AUDIO_BYTES = 9_000_000
 _TRIES_PER_ITEM = 5
 _EXAMPLES = 3
 _MOST_KINDS = 20
@@ -112,7 +114,7 @@ class Stream:
         name: name of the stream.
         description: what it is made of.
         svg: waveform and spectrogram.
-        audio: the samples, as the ``data:`` URI of a WAV file.
+        audio: the samples, as the ``data:`` URI of a FLAC file.
     """
 
     name: str
@@ -168,6 +170,8 @@ def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = importlib.resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    record = read_run(job.tree)
+    job = replace(job, roots={**record.get("roots", {}), **job.roots})
     groups = group_rejects([reject for summary in summaries for reject in summary.rejects])
     return environment.from_string(source).render(
         version=VERSION,
@@ -182,8 +186,23 @@ def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
         more_groups=len(groups[_MOST_KINDS:]),
         families=distributions(summaries),
         listening=[listen(job, summary, part_count=len(summaries)) for summary in summaries],
-        range_db=charts.RANGE_DB,
+        range_db=streams.RANGE_DB,
+        finished=record.get("finished", ""),
+        command=shlex.join(record.get("command", ())),
+        configuration=_configuration(job, record),
     )
+
+
+def _configuration(job: RenderJob, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the options in effect, roots and versions, as names and values."""
+    options = {**asdict(job.options), **job.settings}
+    rows = [(name, _words(value)) for name, value in options.items()]
+    rows += [(f"root {name}", str(url)) for name, url in record.get("roots", {}).items()]
+    return rows + [(f"version of {name}", str(one)) for name, one in record.get("versions", {}).items()]
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -263,16 +282,14 @@ def listen(job: RenderJob, summary: PartSummary, *, part_count: int) -> Listenin
         part_count: parts in the report; the more there are, the shorter the excerpts.
 
     Returns:
-        Up to three items; a note instead where none could be made.
+        Up to ten items; a note instead where none could be made.
     """
     name = summary.part.name
-    if summary.part.recipe != job.recipe:
-        return Listening(name, (), f"An earlier run made this part, by the recipe {summary.part.recipe}.")
     if not summary.written:
         return Listening(name, (), "No item of this part was written.")
     try:
         plan = job.stored_plan(name)
-        renderer = _Renderer.of(replace(job, settings=plan.settings))
+        renderer = _Renderer.of(part_job(job, summary, plan))
         items = _items(renderer, plan, summary, part_count=part_count)
     except MixtapeError as error:
         return Listening(
@@ -351,22 +368,22 @@ def _listening_item(part: str, item: RenderedMixture, *, budget_bytes: int) -> L
     affordable_s = budget_bytes / len(order) / (2 * variant.rate_hz)
     excerpt_s = min(LONGEST_EXCERPT_S, max(SHORTEST_EXCERPT_S, math.floor(2 * affordable_s) / 2))
     pcm = {name: rendered.pcm[name][: round(excerpt_s * variant.rate_hz)] for name in order}
-    scale = charts.Scale.of(pcm.values(), variant.rate_hz)
+    scale = streams.Scale.of(pcm.values(), variant.rate_hz)
     descriptions = {
         source.role: _describe(source, rendered.gains[source.role])
         for source in mixture.sources
         if source.role in rendered.gains
     }
-    streams = []
+    shown = []
     for name, samples in pcm.items():
         title = f"Waveform and spectrogram of {name} of {mixture.id} in {part}"
-        svg = _markup(charts.stream_chart(title, samples, variant.rate_hz, scale=scale))
-        audio = _wav_uri(samples, variant.rate_hz)
-        streams.append(Stream(name, descriptions.get(name, "the mixture"), svg, audio))
+        svg = _markup(streams.stream_chart(title, samples, variant.rate_hz, scale=scale))
+        audio = _flac_uri(samples, variant.rate_hz)
+        shown.append(Stream(name, descriptions.get(name, "the mixture"), svg, audio))
     length_s = rendered.samples / variant.rate_hz
     shown_s = min(excerpt_s, length_s)
     strip = strip_uri(item.attachments, shown_s / length_s) if item.attachments else ""
-    return ListeningItem(mixture.id, variant, shown_s, length_s, tuple(streams), strip)
+    return ListeningItem(mixture.id, variant, shown_s, length_s, tuple(shown), strip)
 
 
 def _describe(source: Source, gain: float) -> str:
@@ -375,10 +392,13 @@ def _describe(source: Source, gain: float) -> str:
     return f"{talker}gain {text.replace('-', '−')}, {source.name}"
 
 
-def _wav_uri(pcm: Pcm, rate_hz: int) -> str:
-    samples = pcm if sys.byteorder == "little" else pcm.astype("<i2")
-    data = wav_header(len(pcm), rate_hz) + samples.tobytes()
-    return "data:audio/wav;base64," + base64.b64encode(data).decode()
+def _flac_uri(pcm: Pcm, rate_hz: int) -> str:
+    """Returns samples as an audio file that browsers play, without loss and half the size of a WAV."""
+    import soundfile
+
+    written = io.BytesIO()
+    soundfile.write(written, pcm, rate_hz, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(written.getvalue()).decode()
 
 
 def _markup(svg: str) -> str:

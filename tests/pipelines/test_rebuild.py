@@ -369,7 +369,7 @@ def test_a_second_part_leaves_the_first_as_it_is(corpus: Corpus, out: Path) -> N
     assert cli.main(flags) == 0
     touched = {name for name in changed(before, out) if name in before}
     shared = {f"Libri2Mix/tfrecord/libri2mix_wav8k_{mode}/1.0.0/dataset_info.json" for mode in ("min", "max")}
-    assert touched == {*RUN, *shared}
+    assert touched == {*RUN, *shared, "README.md", "croissant.json", "checksums.sha256"}
     parts = json.loads((out / RUN[0]).read_bytes())["parts"]
     assert {name: one["written"] for name, one in parts.items()} == {
         "Libri2Mix-train-100": 5, "Libri2Mix-train-360": 5

@@ -93,7 +93,7 @@ def test_the_report_of_an_aligned_corpus(tmp_path: Path) -> None:
     assert histograms["av_offset_ms file"].counts == {0: 2, 43: 1}
     assert histograms["source_fps file"].counts == {25: 2, 29: 1}
     page = make_report(job, [summary])
-    assert page.count(f'src="{_START}') == 3
+    assert page.count(f'src="{_START}') == 9
     assert page.index('class="strip"') < page.index("Waveform and spectrogram of audio")
     for title in ("Offset of sound", "Pictures per second"):
         assert f"<h3>{title}</h3>" in page
