@@ -228,7 +228,6 @@ def test_each_night_makes_what_has_to_be_made_and_the_end_equals_a_fresh_build(
         table.append((event.__name__, sorted(made), sorted(had_to_be)))
         assert written.keys() == now.keys(), "shards that no plan holds any more are gone"
         before, ledgers = now, written
-    print(*((name, len(made), len(needed)) for name, made, needed in table), sep="\n")
     assert [made for _, made, _ in table] == [needed for _, _, needed in table], table
     assert all(made for name, made, _ in table if name in ("_change", "_corrupt", "_restore")), table
     assert [index for index, (_, made, _) in enumerate(table) if index in QUIET and made] == []
