@@ -7,7 +7,7 @@ CONSUMERS := .venv-consumers
 AIRFLOW := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mixtape/airflow
 CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3 python3.13 python)
 PACKAGING := setup.py pyproject.toml transforms/version.py
-CODE := pipelines transforms tests $(wildcard benchmarks) setup.py
+CODE := pipelines transforms tests deploy $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
