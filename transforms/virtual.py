@@ -13,8 +13,7 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Any, SupportsIndex, TypedDict, overload
+from typing import Any, SupportsIndex, TypedDict, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,56 +58,67 @@ class VirtualItem(TypedDict):
     attachments: dict[str, tuple[bytes, ...]]
 
 
-@dataclass
-class CachedReader(SourceReader):
-    """Reads sources and keeps what was decoded last, up to a number of bytes; threads may share it.
+class DecodedSources:
+    """Keeps decoded sources, those used last, up to a number of bytes; threads may share it.
 
-    Attributes:
+    Args:
         limit_bytes: samples kept at most; 0 keeps none.
-        kept: what is kept, that used last at the end.
-        kept_bytes: size of it.
     """
 
-    limit_bytes: int = CACHE_BYTES
-    kept: OrderedDict[tuple[Any, ...], NDArray[np.float32]] = field(default_factory=OrderedDict)
-    kept_bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self.kept: OrderedDict[tuple[Any, ...], NDArray[np.float32]] = OrderedDict()
+        self.kept_bytes = 0
 
-    def read(self, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
-        """Decodes a source unless it is kept, see ``SourceReader.read``; the samples are read-only."""
+    def read(self, reader: SourceReader, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
+        """Returns, read-only, what a reader gives, or gave when it was asked for the same before.
+
+        Raises:
+            SourceError: the source cannot serve.
+        """
         which = (source.channel, source.offset_samples, source.length_samples, source.speed)
         key = (source.name, *which, at_most_samples)
         with self._lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
                 return self.kept[key]
-        samples = super().read(source, at_most_samples)
+        samples = reader.read(source, at_most_samples)
         samples.flags.writeable = False
         with self._lock:
-            self.contents.clear()
-            self.stamps.clear()
             self._keep(key, samples)
         return samples
 
     def _keep(self, key: tuple[Any, ...], samples: NDArray[np.float32]) -> None:
-        if key in self.kept or samples.nbytes > self.limit_bytes:
+        if key in self.kept or samples.nbytes > self._limit_bytes:
             return
         self.kept[key] = samples
         self.kept_bytes += samples.nbytes
-        while self.kept_bytes > self.limit_bytes:
+        while self.kept_bytes > self._limit_bytes:
             self.kept_bytes -= self.kept.popitem(last=False)[1].nbytes
+
+
+class _CachedReader:
+    """A reader whose decoded sources are kept; in all else the reader that it is given."""
+
+    def __init__(self, reader: SourceReader, decoded: DecodedSources) -> None:
+        self._reader = reader
+        self._decoded = decoded
+
+    def read(self, source: Source, at_most_samples: int = WHOLE) -> NDArray[np.float32]:
+        return self._decoded.read(self._reader, source, at_most_samples)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
 
 class _AtHand:
     """What one process keeps of a virtual corpus: decoded sources, and shards of the plan."""
 
     def __init__(self, job: RenderJob, plan: StoredPlan, cache_bytes: int) -> None:
-        plain = job.reader()
         self.process = os.getpid()
         self.recipe = job.rules
-        self.reader = CachedReader(
-            plain.roots, plain.rate_hz, any_rate=plain.any_rate, limit_bytes=cache_bytes
-        )
+        self.decoded = DecodedSources(cache_bytes)
         self.shard = functools.lru_cache(maxsize=_SHARDS_AT_HAND)(lambda index: _checked(plan, index, job))
 
 
@@ -279,7 +289,8 @@ class VirtualCorpus:
         at_hand = self._own()
         shard, row = divmod(place, self._shard_size)
         mixture = at_hand.shard(shard)[row]
-        rendered = render_item(mixture, at_hand.recipe, self._job.options, at_hand.reader)
+        reader = cast(SourceReader, _CachedReader(self._job.reader(), at_hand.decoded))
+        rendered = render_item(mixture, at_hand.recipe, self._job.options, reader)
         (variant,) = rendered.variants
         return {
             "facts": describe(self._plan.part, mixture, variant),
@@ -315,7 +326,7 @@ def _check_options(job: RenderJob) -> None:
         if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ
     ]
     problems += [f"mode {mode!r}: wanted {' or '.join(MODES)}" for mode in options.modes if mode not in MODES]
-    if not options.types or not set(options.types) <= set(known):
+    if not set(options.types) <= set(known) or bool(known) != bool(options.types):
         problems.append(f"types {' '.join(options.types)}: wanted some of {' '.join(known)}")
     if problems:
         raise UsageError(problems)

@@ -197,3 +197,24 @@ def test_roots_without_a_url_or_with_two_are_named(words: list[str], problem: st
     one = checker()
     one.roots(words)
     assert one.problems == [problem]
+
+
+@pytest.mark.parametrize(
+    ("words", "licences", "problems"),
+    [
+        ([], {}, []),
+        (["speech=CC BY 4.0", "rir= MIT "], {"speech": "CC BY 4.0", "rir": "MIT"}, []),
+        (["other=MIT"], None, ["--licence other=MIT: wanted ROOT=TEXT"]),
+        (["speech", "noise="], None, ["--licence speech: wanted ROOT=TEXT", "--licence noise=: wanted"]),
+    ],
+)
+def test_licences_are_of_roots_that_there_are(
+    words: list[str], licences: dict[str, str] | None, problems: list[str]
+) -> None:
+    checker = Checker(argparse.Namespace(problems=(), licence=words))
+    found = checker.licences(("speech", "noise", "rir"))
+    assert licences is None or found == licences
+    assert len(checker.problems) == len(problems)
+    for said, wanted in zip(checker.problems, problems, strict=True):
+        assert said.startswith(wanted)
+        assert said.endswith("the roots are speech, noise, rir")

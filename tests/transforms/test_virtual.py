@@ -1,6 +1,5 @@
 """The virtual corpus: what was written, without writing; by number, by slices, by many processes."""
 
-import dataclasses
 import io
 import json
 import multiprocessing
@@ -22,9 +21,8 @@ from tests import trees
 from transforms.audio import SourceReader
 from transforms.errors import SourceError, UsageError
 from transforms.plan import WHOLE, Mixture, Source
-from transforms.rendering import render_item
 from transforms.storage import OutputTree
-from transforms.virtual import CachedReader, VirtualCorpus, VirtualItem
+from transforms.virtual import DecodedSources, VirtualCorpus, VirtualItem
 
 RECIPES = list(trees.KINDS)
 VARIANTS = [(8000, "min"), (8000, "max"), (16000, "min"), (16000, "max")]
@@ -100,6 +98,19 @@ def test_facts_are_those_of_the_archives(made: Callable[[str], Path], recipe: st
             told += [json.load(archive.extractfile(one) or io.BytesIO()) for one in members]
     corpus = opened(made(recipe), recipe, rate_hz=16000, mode="max")
     assert [json.loads(json.dumps(item["facts"])) for item in corpus] == told
+
+
+def test_scenes_with_pictures(tmp_path: Path) -> None:
+    corpus = trees.make_corpus(tmp_path / "corpus", recipe="avse", mixtures=2)
+    assert trees.run(corpus, tmp_path / "out") == 0
+    virtual = VirtualCorpus.of_output(str(tmp_path / "out"), corpus.part.name, rate_hz=16000, mode="max")
+    for item in [*virtual, *virtual]:
+        name = item["facts"]["id"]
+        (video,) = item["attachments"]["video"]
+        assert video == (tmp_path / f"out/train/scenes/{name}_silent.mp4").read_bytes()
+        for stream, pcm in item["pcm"].items():
+            path = tmp_path / f"out/train/scenes/{name}_{stream}.wav"
+            assert np.array_equal(soundfile.read(path, dtype="int16")[0], pcm)
 
 
 def test_a_rate_that_was_not_written(made: Callable[[str], Path]) -> None:
@@ -228,12 +239,12 @@ def test_samples_belong_to_whoever_asked(made: Callable[[str], Path]) -> None:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CachedReader]:
-    """Returns ``sources(limit_bytes)``: a reader of five files of 100, 200, ..., 500 samples."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> SourceReader:
+    """A reader of five files of 100, 200, ..., 500 samples."""
     folder = tmp_path_factory.mktemp("sources")
     for number in range(1, 6):
         trees.write_noise(folder / f"{number}.wav", 100 * number, seed=number)
-    return lambda limit_bytes: CachedReader({"r": str(folder)}, 16000, limit_bytes=limit_bytes)
+    return SourceReader({"r": str(folder)}, 16000)
 
 
 def source(number: int, **fields: Any) -> Source:
@@ -245,17 +256,16 @@ ASKED = st.tuples(st.integers(1, 5), st.sampled_from([0, 50]), st.sampled_from([
 
 @given(limit_bytes=st.integers(0, 4000), asked=st.lists(ASKED, max_size=30))
 def test_kept_or_not_the_samples_are_the_same(
-    sources: Callable[..., CachedReader], limit_bytes: int, asked: list[tuple[int, int, int]]
+    reader: SourceReader, limit_bytes: int, asked: list[tuple[int, int, int]]
 ) -> None:
-    kept = sources(limit_bytes)
-    plain = SourceReader(kept.roots, 16000)
+    kept = DecodedSources(limit_bytes)
     order: list[tuple[int, int, int]] = []
     sizes: dict[tuple[int, int, int], int] = {}
     for one in asked:
         number, offset, limit = one
         row = source(number, offset_samples=offset)
-        samples = kept.read(row, limit)
-        np.testing.assert_array_equal(samples, plain.read(row, limit))
+        samples = kept.read(reader, row, limit)
+        np.testing.assert_array_equal(samples, reader.read(row, limit))
         sizes[one] = samples.nbytes
         if samples.nbytes <= limit_bytes:
             order = [*(other for other in order if other != one), one]
@@ -266,45 +276,28 @@ def test_kept_or_not_the_samples_are_the_same(
         assert kept.kept_bytes == sum(sizes[other] for other in order) <= limit_bytes
 
 
-def test_what_is_kept_cannot_be_changed(sources: Callable[..., CachedReader]) -> None:
-    samples = sources(4000).read(source(1))
+def test_what_is_kept_cannot_be_changed(reader: SourceReader) -> None:
+    samples = DecodedSources(4000).read(reader, source(1))
     with pytest.raises(ValueError, match="read-only"):
         samples[0] = 1.0
 
 
-def test_what_is_kept_is_not_read_again(sources: Callable[..., CachedReader], tmp_path: Path) -> None:
+def test_what_is_kept_is_not_read_again(tmp_path: Path) -> None:
     trees.write_noise(tmp_path / "1.wav", 100, seed=1)
-    reader = CachedReader({"r": str(tmp_path)}, 16000, limit_bytes=400)
-    first = reader.read(source(1))
+    plain, kept = SourceReader({"r": str(tmp_path)}, 16000), DecodedSources(400)
+    first = kept.read(plain, source(1))
     (tmp_path / "1.wav").unlink()
-    assert reader.read(source(1, level=0.5, speaker="x")) is first
+    assert kept.read(plain, source(1, level=0.5, speaker="x")) is first
     with pytest.raises(SourceError, match="no such file"):
-        reader.read(source(1, channel=0))
-
-
-def test_a_long_use_leaves_no_record_behind(sources: Callable[..., CachedReader]) -> None:
-    reader = sources(0)
-    for number in range(1, 6):
-        reader.read(source(number))
-    assert (reader.contents, reader.stamps, len(reader.kept)) == ({}, {}, 0)
+        kept.read(plain, source(1, channel=0))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_renderer_leaves_samples_that_are_kept_alone(tmp_path: Path, recipe: str) -> None:
-    corpus = trees.make_corpus(tmp_path, recipe=recipe)
-    options = dataclasses.replace(trees.SMALL, types=corpus.kind.types)
-    job = corpus.job(tmp_path / "out", options, settings=settings_of(recipe))
-    plain = job.reader()
-    kept = CachedReader(plain.roots, plain.rate_hz, any_rate=plain.any_rate)
-    for mixture in corpus.mixtures * 2:
-        one, other = (render_item(mixture, job.rules, options, reader) for reader in (plain, kept))
-        for mine, theirs in zip(one.variants, other.variants, strict=True):
-            assert same_streams(dict(mine.pcm), dict(theirs.pcm))
-    assert kept.kept_bytes > 0
-
-
-def settings_of(recipe: str) -> dict[str, Any]:
-    return {"rate_hz": 16000, "clip": "scale"} if recipe == "mixtures" else {}
+def test_the_renderer_leaves_samples_that_are_kept_alone(made: Callable[[str], Path], recipe: str) -> None:
+    corpus = opened(made(recipe), recipe)
+    first = [item["pcm"] for item in corpus]
+    assert corpus._own().decoded.kept_bytes > 0
+    assert all(same_streams(item["pcm"], pcm) for item, pcm in zip(corpus, first, strict=True))
 
 
 # What is refused.
