@@ -16,13 +16,13 @@ from pipelines.plan_inputs import PlanInput
 from pipelines.recording import RunNotes, recorded_run
 from pipelines.render import RenderRequest
 from pipelines.runner import counted, duration, run_pipeline
-from transforms import containers
-from transforms.aligned import ROOT, AlignOptions
 from transforms.errors import UsageError
 from transforms.plan import FORMATS, Part, RenderOptions
 from transforms.planning.aligned import AlignPlan, ProbedFile, listed_files, probed, read_probes, stems_of
 from transforms.recipes import ALIGNED
-from transforms.sync_table import offsets, sync_path, write_sync_table
+from transforms.video import containers
+from transforms.video.aligned import ROOT, AlignOptions
+from transforms.video.sync_table import offsets, sync_path, write_sync_table
 
 CORPUS, SUBSET = "aligned", "all"
 _PROBES_OF_DRY_RUN = 20

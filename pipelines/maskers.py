@@ -13,7 +13,6 @@ from pipelines.output import check_writable, conclude
 from pipelines.runner import counted, duration, run_pipeline
 from transforms import storage
 from transforms.audio import WAV_HEADER_BYTES
-from transforms.containers import library
 from transforms.corpora import lrs3
 from transforms.corpora.avse import LRS3
 from transforms.corpora.avse_lists import SPEECH_MASKERS, Masker, read_speech_maskers
@@ -22,6 +21,7 @@ from transforms.listing import limited
 from transforms.lrs3_steps import NAMESPACE, MaskerFile, WriteMaskers, masker_path
 from transforms.metadata import FinishRun, list_files
 from transforms.storage import OutputTree
+from transforms.video.containers import library
 
 
 @dataclass(frozen=True)

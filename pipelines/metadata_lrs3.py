@@ -12,7 +12,6 @@ from pipelines.checks import Checker
 from pipelines.output import check_writable, conclude
 from pipelines.runner import counted, duration, run_pipeline
 from transforms import storage
-from transforms.containers import library
 from transforms.corpora import lrs3
 from transforms.corpora.avse import LRS3
 from transforms.corpora.avse_lists import SPEECH_MASKERS, TARGETS
@@ -20,6 +19,7 @@ from transforms.errors import MixtapeError, UsageError
 from transforms.lrs3_steps import NAMESPACE, MeasureVideos, WriteAvseLists
 from transforms.metadata import FinishRun, ListFiles, list_files
 from transforms.storage import OutputTree
+from transforms.video.containers import library
 
 _FILES = (TARGETS, SPEECH_MASKERS, lrs3.SPEAKERS_FILE)
 

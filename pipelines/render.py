@@ -16,7 +16,7 @@ from pipelines.plan_inputs import PlanInput, read_plans
 from pipelines.progress import Progress, ShardProgress
 from pipelines.recording import RunNotes, recorded_run
 from pipelines.runner import Running, run_pipeline
-from transforms import containers, storage
+from transforms import storage
 from transforms.corpora import avse, wsj0mix
 from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
 from transforms.plan import (
@@ -37,6 +37,7 @@ from transforms.record import read_run
 from transforms.rejects import RejectLimit
 from transforms.sharding import RenderJob, kept_shard, store_plan
 from transforms.storage import OutputTree
+from transforms.video import containers
 
 
 @dataclass(frozen=True)

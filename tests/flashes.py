@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.alignment import Placer, clock_tolerance
-from transforms.clip_record import ClipRecord, probe
-from transforms.soundtrack import Soundtrack
-from transforms.video import ClipFile, Clock, Pictures, Sounds
+from transforms.video.alignment import Placer, clock_tolerance
+from transforms.video.clip_record import ClipRecord, probe
+from transforms.video.decoding import ClipFile, Clock, Pictures, Sounds
+from transforms.video.soundtrack import Soundtrack
 
 GOLDEN = Path(__file__).parent / "golden" / "video"
 _SQUARES, _SQUARE = 10, 9

@@ -120,7 +120,7 @@ def test_what_the_owner_named_is_needed(built: Built, name: str) -> None:
 def undeclared(repository: Path, package: str, needs: set[str]) -> set[str]:
     """Imports of a package's modules that no requirement brings along."""
     declared = {re.split(r"[\[<]", need)[0] for need in needs}
-    own = {"transforms", "pipelines", "tests", "deploy", "setuptools"} | sys.stdlib_module_names
+    own = {"transforms", "pipelines", "tests", "benchmarks", "deploy", "setuptools"} | sys.stdlib_module_names
     found = set().union(*(imported(ast.walk(tree)) for _, tree in sources(repository, package)))
     tops = {name.split(".")[0] for name in found} - own
     brought = {

@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.activity_steps import ActivityFiles, MeasureActivity, UtteranceLevel, WriteLevels
-    from transforms.aligned import AlignOptions
-    from transforms.alignment import (
-        Timestamps,
-        first_sample_of_frame,
-        frame_of_sample,
-        pictures_of_samples,
-        shown_pictures,
-    )
     from transforms.attachments import Attachment, AttachmentType
     from transforms.finishing import PartSummary
     from transforms.ledger import ShardLedger
@@ -37,6 +29,14 @@ if TYPE_CHECKING:
     from transforms.sharding import RenderJob, ShardResult, store_plan
     from transforms.steps import FinishParts, RenderShards, VerifyShards
     from transforms.storage import OutputTree
+    from transforms.video.aligned import AlignOptions
+    from transforms.video.alignment import (
+        Timestamps,
+        first_sample_of_frame,
+        frame_of_sample,
+        pictures_of_samples,
+        shown_pictures,
+    )
     from transforms.virtual import VirtualCorpus
 
 _MODULES = {
@@ -77,7 +77,7 @@ _MODULES = {
     "UtteranceLevel": "transforms.activity_steps",
     "VideoLength": "transforms.lrs3_steps",
     # Plans and rendering
-    "AlignOptions": "transforms.aligned",
+    "AlignOptions": "transforms.video.aligned",
     "AlignPlan": "transforms.planning.aligned",
     "Attachment": "transforms.attachments",
     "AttachmentType": "transforms.attachments",
@@ -92,11 +92,11 @@ _MODULES = {
     "Source": "transforms.plan",
     "StoredPlan": "transforms.plan",
     "VirtualCorpus": "transforms.virtual",
-    "Timestamps": "transforms.alignment",
-    "first_sample_of_frame": "transforms.alignment",
-    "frame_of_sample": "transforms.alignment",
-    "pictures_of_samples": "transforms.alignment",
-    "shown_pictures": "transforms.alignment",
+    "Timestamps": "transforms.video.alignment",
+    "first_sample_of_frame": "transforms.video.alignment",
+    "frame_of_sample": "transforms.video.alignment",
+    "pictures_of_samples": "transforms.video.alignment",
+    "shown_pictures": "transforms.video.alignment",
     "plan_scenes": "transforms.planning.avse",
     "plan_subsets": "transforms.planning.librimix",
     "render_item": "transforms.rendering",

@@ -15,12 +15,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.containers import is_container, read_whole_audio
 from transforms.errors import SourceError, StorageError
 from transforms.ledger import crc32c
 from transforms.plan import MONO, SPEED_DECIMALS, WHOLE, Source
 from transforms.recent import Recent
 from transforms.resampling import resample
+from transforms.video.containers import is_container, read_whole_audio
 
 Pcm = NDArray[np.int16]
 T = TypeVar("T")

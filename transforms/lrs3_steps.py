@@ -10,7 +10,6 @@ from apache_beam.metrics import Metrics
 
 from transforms import storage
 from transforms.audio import wav_header
-from transforms.containers import read_whole_audio
 from transforms.corpora import lrs3
 from transforms.corpora.avse import LRS3
 from transforms.corpora.avse_lists import (
@@ -22,6 +21,7 @@ from transforms.corpora.avse_lists import (
 )
 from transforms.errors import SourceError, StorageError
 from transforms.rejects import Reject
+from transforms.video.containers import read_whole_audio
 
 NAMESPACE = "lrs3"
 _MASKER_STAGE = "masker"

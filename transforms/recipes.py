@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
-from transforms.aligned import FACTS, ROOT, AlignOptions
-from transforms.aligned import HIGHEST_RATE_HZ as HIGHEST_RATE_HZ
-from transforms.aligned import LOWEST_RATE_HZ as LOWEST_RATE_HZ
 from transforms.attachments import Attachment, AttachmentType, FactKind, Facts, FeatureKind
 from transforms.errors import UsageError
 from transforms.plan import DRY_SUFFIX, LevelKind, Mixture, Part, RenderOptions, Settings, Variant, is_noise
+from transforms.video.aligned import FACTS, ROOT, AlignOptions
+from transforms.video.aligned import HIGHEST_RATE_HZ as HIGHEST_RATE_HZ
+from transforms.video.aligned import LOWEST_RATE_HZ as LOWEST_RATE_HZ
 
 if TYPE_CHECKING:
     from transforms.audio import SourceReader
@@ -110,7 +110,7 @@ def scene_video_path(part: Part, kind: AttachmentType, mixture_id: str, number: 
 def _silent_video(
     mixture: Mixture, reader: "SourceReader", options: RenderOptions
 ) -> tuple[Sequence[Attachment], Facts]:
-    from transforms.scenes import silent_video
+    from transforms.video.scenes import silent_video
 
     del options
     return silent_video(mixture, reader)
@@ -125,13 +125,13 @@ def frames_path(part: Part, kind: AttachmentType, mixture_id: str, number: int) 
 def _frames(
     mixture: Mixture, reader: "SourceReader", options: RenderOptions
 ) -> tuple[Sequence[Attachment], Facts]:
-    from transforms.clips import attach_frames
+    from transforms.video.clips import attach_frames
 
     return attach_frames(mixture, reader, options)
 
 
 def _clip_reader(roots: Mapping[str, str], settings: Settings) -> "SourceReader":
-    from transforms.clips import ClipReader
+    from transforms.video.clips import ClipReader
 
     align = AlignOptions.of(settings)
     return ClipReader(roots, align.rate_hz, align=align)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.attachments import Attachment
-from transforms.containers import library
+from transforms.video.containers import library
 
 FRAMES = 12
 HEIGHT = 72

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from transforms.aligned import charted
 from transforms.audio import WAV_HEADER_BYTES
 from transforms.ledger import ItemRecord, ShardLedger, VariantRecord
 from transforms.plan import Mixture, Source, is_noise
 from transforms.recipes import Recipe
+from transforms.video.aligned import charted
 
 
 @dataclass

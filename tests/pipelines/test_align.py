@@ -22,7 +22,7 @@ from pipelines import cli
 from tests.clips import write_clip
 from tests.flashes import GOLDEN, clicks, counter, is_flash
 from tests.pipelines.conftest import Mixtape, Outcome
-from tests.transforms.test_video import damaged
+from tests.transforms.video.test_decoding import damaged
 from tests.trees import UNEQUAL, changed, contents, files, identities
 from transforms import report, storage
 from transforms.ledger import ShardLedger

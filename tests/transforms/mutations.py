@@ -8,10 +8,10 @@ import sys
 import time
 from typing import Any
 
-from transforms.aligned import AlignOptions
-from transforms.clips import OpenClip
 from transforms.errors import SourceError
-from transforms.video import ClipFile
+from transforms.video.aligned import AlignOptions
+from transforms.video.clips import OpenClip
+from transforms.video.decoding import ClipFile
 
 
 def outcome(path: str, options: AlignOptions) -> dict[str, Any]:

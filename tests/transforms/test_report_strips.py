@@ -12,16 +12,16 @@ from PIL import Image
 
 from tests.clips import write_clip
 from tests.flashes import GOLDEN
-from transforms.aligned import ROOT, AlignOptions
 from transforms.attachments import Attachment
-from transforms.containers import SUFFIXES
 from transforms.finishing import finish_part
-from transforms.frames import jpeg, npy
 from transforms.plan import Part, RenderOptions
 from transforms.planning.aligned import AlignPlan, listed_files, probed, stems_of
 from transforms.report import make_report
 from transforms.report_strips import FRAMES, HEIGHT, strip_uri
 from transforms.sharding import RenderJob, process_shard, store_plan
+from transforms.video.aligned import ROOT, AlignOptions
+from transforms.video.containers import SUFFIXES
+from transforms.video.frames import jpeg, npy
 
 _START = "data:image/jpeg;base64,"
 

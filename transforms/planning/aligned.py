@@ -12,13 +12,13 @@ from fractions import Fraction
 from typing import Any
 
 from transforms import storage
-from transforms.aligned import ROLE, ROOT, AlignOptions
-from transforms.clip_record import ClipRecord, probe
 from transforms.errors import SourceError, StorageError
 from transforms.plan import LONGEST_ID, Mixture, Source
 from transforms.rejects import Reject
 from transforms.storage import OWN_FOLDER, OutputTree
-from transforms.video import ClipFile
+from transforms.video.aligned import ROLE, ROOT, AlignOptions
+from transforms.video.clip_record import ClipRecord, probe
+from transforms.video.decoding import ClipFile
 
 PROBES_PATH = f"{OWN_FOLDER}/stamps/probes.parquet"
 _PROBES_FORMAT = 1

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.containers import SUFFIXES
 from transforms.planning.aligned import ProbedFile, listed_files, probed, read_probes, write_probes
 from transforms.storage import OutputTree
+from transforms.video.containers import SUFFIXES
 
 _BATCH_FILES = 20
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from tests.flashes import GOLDEN
 from transforms import storage
-from transforms.aligned import AlignOptions
-from transforms.containers import SUFFIXES
 from transforms.errors import StorageError
 from transforms.plan import Mixture, Source, id_problem
 from transforms.planning.aligned import (
@@ -27,6 +25,8 @@ from transforms.planning.aligned import (
     write_probes,
 )
 from transforms.storage import OutputTree
+from transforms.video.aligned import AlignOptions
+from transforms.video.containers import SUFFIXES
 
 
 @pytest.fixture
