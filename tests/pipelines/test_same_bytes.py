@@ -87,6 +87,8 @@ def is_of_the_tree(name: str) -> bool:
 
 def test_formats_do_not_touch_each_other(corpus: Corpus, expected: dict[str, bytes], tmp_path: Path) -> None:
     alike = ("_mixtape/plan", "_mixtape/rejects.csv")
+    descriptions = ("README.md", "croissant.json", "checksums.sha256", "_mixtape/checksums/")
+    of_the_whole = ("_mixtape/ledger/", "_mixtape/parts/", *descriptions)
     for form, marks in {
         "wav": ("/wav8k/", "/wav16k/", "/scenes/"),
         "webdataset": ("/webdataset/",),
@@ -101,11 +103,7 @@ def test_formats_do_not_touch_each_other(corpus: Corpus, expected: dict[str, byt
         flags = ("--formats", form, "--shard-size", "2", "--max-rejects", "2")
         assert run(corpus, tmp_path / form, *flags) == 0
         found = contents(tmp_path / form)
-        made = {
-            name: data
-            for name, data in found.items()
-            if not name.startswith(("_mixtape/ledger/", "_mixtape/parts/"))
-        }
+        made = {name: data for name, data in found.items() if not name.startswith(of_the_whole)}
         assert made == own
 
 
