@@ -1,6 +1,6 @@
 """The virtual corpus: items per second on one core, and whether they are what was written.
 
-    python benchmarks/virtual.py [--items 1000] [--folder /dev/shm]
+    PYTHONPATH=. python benchmarks/virtual.py [--items 1000] [--folder /dev/shm]
 
 Renders generated LibriMix mixtures of about 12 s to WAV files, then draws random items of the virtual
 corpus at 8 kHz in min mode and compares every stream with its file. The rate is of rendering alone,
@@ -18,8 +18,8 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from render import TYPES, make_corpora, make_plan
 
+from benchmarks.render import TYPES, make_corpora, make_plan
 from pipelines import cli
 from transforms.audio import decode_pcm
 from transforms.corpora import librimix
