@@ -53,15 +53,15 @@ def plan_scenes(lists: Lists, config: AvseConfig, *, datasets: Iterable[str]) ->
             interferer must be.
     """
     wanted = frozenset(datasets)
-    chosen = [dataset for dataset in config.datasets if dataset.name in wanted and dataset.scenes]
-    problems = [problem for dataset in chosen for problem in _shortages(lists, dataset.name)]
+    chosen = [dataset for dataset in config.datasets if dataset.name in wanted]
+    problems = [
+        problem for dataset in chosen if dataset.scenes for problem in _shortages(lists, dataset.name)
+    ]
     if problems:
         raise UsageError(problems)
     generator = random.Random(config.seed)
-    empty: dict[str, list[Scene]] = {name.name: [] for name in config.datasets if name.name in wanted}
-    return empty | {
-        dataset.name: _Draws(lists, config, dataset, generator=generator).scenes() for dataset in chosen
-    }
+    # One without scenes draws too: its targets are shuffled.
+    return {dataset.name: _Draws(lists, config, dataset, generator=generator).scenes() for dataset in chosen}
 
 
 def _shortages(lists: Lists, dataset: str) -> Iterator[str]:
@@ -95,7 +95,7 @@ class _Draws:
             "noise": _grouped(lists.noise, dataset.name),
         }
         self._longest = {
-            kind: max(masker.length_samples for group in groups for masker in group)
+            kind: max((masker.length_samples for group in groups for masker in group), default=0)
             for kind, groups in self._groups.items()
         }
 

@@ -253,12 +253,23 @@ def test_the_global_generator_is_left_alone() -> None:
     assert random.getstate() == before
 
 
-def test_a_dataset_without_scenes_draws_nothing() -> None:
-    lists = dataclasses.replace(LISTS, targets=(*TARGETS, Target("pretrain/x/1", "x", "dev", 100)))
+def test_a_dataset_without_scenes_has_its_targets_shuffled_as_published() -> None:
+    own = tuple(Target(f"pretrain/x/{k}", "x", "dev", 100) for k in range(5))
+    lists = dataclasses.replace(LISTS, targets=(*TARGETS, *own))
     both = config(datasets=(Dataset("dev", 0, 1), Dataset("train", 5, 1)))
     found = plan_scenes(lists, both, datasets=["train", "dev"])
     assert found["dev"] == []
-    assert found["train"] == plan(scenes=5)
+    raw = Raw(both.seed)
+    raw.shuffled(list(own))
+    shuffled = raw.shuffled(list(TARGETS))
+    assert [scene.target for scene in found["train"][:4]] == [target.name for target in shuffled]
+    assert found["train"] != plan(scenes=5)
+
+
+def test_a_dataset_without_scenes_needs_neither_targets_nor_maskers() -> None:
+    both = config(datasets=(Dataset("test", 0, 1), Dataset("train", 5, 1)))
+    found = plan_scenes(LISTS, both, datasets=["train", "test"])
+    assert found == {"test": [], "train": plan(scenes=5)}
 
 
 # What cannot be planned.
