@@ -7,7 +7,10 @@
 set -eu
 : "${BEAM_BOOT:?is not set: wanted the place of the start program of Beam (python deploy/fetch.py boot)}"
 own=$(mktemp -d)
-trap 'rm -rf "$own"' EXIT
 export PIP_TARGET="$own/packages" PYTHONPATH="$own/packages${PYTHONPATH:+:$PYTHONPATH}"
 export RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
-"$BEAM_BOOT" --semi_persist_dir "$own/staged" "$@"
+"$BEAM_BOOT" --semi_persist_dir "$own/staged" "$@" &
+boot=$!
+trap 'kill "$boot" 2>/dev/null || true; wait "$boot" || true; rm -rf "$own"' EXIT
+trap 'exit 143' TERM INT
+wait "$boot"
