@@ -451,9 +451,17 @@ class StoredPlan:
 
     def read_ids(self) -> list[str]:
         """Reads the ids of all mixtures, in plan order. Raises StorageError."""
+        return [mixture_id for ids in self._ids_by_shard() for mixture_id in ids]
+
+    def shard_starts(self) -> list[int]:
+        """Reads the number of the first mixture of each shard; lengths may differ. Raises StorageError."""
+        return [0, *itertools.accumulate(map(len, self._ids_by_shard()))][: self.shard_count]
+
+    def _ids_by_shard(self) -> Iterator[list[str]]:
         with _readable(self.url) as file:
-            rows = file.read(columns=["mixture_id"])["mixture_id"].to_pylist()
-        return [mixture_id for mixture_id, _ in itertools.groupby(rows)]
+            for index in range(self.shard_count):
+                rows = file.read_row_group(index, columns=["mixture_id"])["mixture_id"].to_pylist()
+                yield [mixture_id for mixture_id, _ in itertools.groupby(rows)]
 
 
 @contextlib.contextmanager
@@ -486,7 +494,6 @@ def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int, thr
 
 def _mixtures(table: Any) -> list[Mixture]:
     columns = table.to_pydict()
-    ids = columns.pop("mixture_id")
     sources = map(Source, *(columns[name] for name in _SOURCE_FIELDS))
-    grouped = itertools.groupby(zip(ids, sources, strict=True), key=lambda pair: pair[0])
+    grouped = itertools.groupby(zip(columns["mixture_id"], sources, strict=True), key=lambda pair: pair[0])
     return [Mixture(key, tuple(source for _, source in rows)) for key, rows in grouped]

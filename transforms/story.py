@@ -1,5 +1,6 @@
 """One item's whole story: its plan row, its sources, what came of it, and where that is, as text."""
 
+import bisect
 import difflib
 import itertools
 import math
@@ -96,7 +97,7 @@ def near_matches(wanted: str, ids: Iterable[str]) -> list[str]:
 def _planned(job: RenderJob, summary: PartSummary, item_id: str, *, row: int) -> Story:
     plan = job.stored_plan(summary.part.name)
     own = part_job(job, summary, plan)
-    shard = plan.shards[row // summary.options.shard_size]
+    shard = plan.shards[bisect.bisect_right(plan.shard_starts(), row) - 1]
     mixture = next(one for one in plan.read_shard(shard.index) if one.id == item_id)
     ledger = ledgers.read_ledger(job.tree, shard.name)
     if ledger is None:

@@ -4,6 +4,7 @@ Nothing is written. The samples come out of the one renderer, so they are those 
 writes from the same plan, sources and options, bit for bit.
 """
 
+import bisect
 import copy
 import dataclasses
 import functools
@@ -177,7 +178,8 @@ class VirtualCorpus:
         self._cache_bytes = cache_bytes
         self._at_hand: _AtHand | None = None
         first = self._own().shard(0) if plan.shard_count else []
-        self._shard_size = len(first)
+        uniform = range(0, plan.mixture_count, len(first) or 1)
+        self._starts = plan.shard_starts() if job.rules.together else uniform
         _check_roots(job, first)
 
     @classmethod
@@ -287,8 +289,8 @@ class VirtualCorpus:
 
     def _render(self, place: int) -> VirtualItem:
         at_hand = self._own()
-        shard, row = divmod(place, self._shard_size)
-        mixture = at_hand.shard(shard)[row]
+        shard = bisect.bisect_right(self._starts, place) - 1
+        mixture = at_hand.shard(shard)[place - self._starts[shard]]
         reader = cast(SourceReader, _CachedReader(self._job.reader(), at_hand.decoded))
         rendered = render_item(mixture, at_hand.recipe, self._job.options, reader)
         (variant,) = rendered.variants

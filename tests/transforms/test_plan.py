@@ -214,6 +214,7 @@ def test_one_row_group_per_shard(tree: OutputTree) -> None:
     assert [plan.read_shard(index) for index in range(3)] == [planned[:3], planned[3:6], planned[6:]]
     assert list(plan.read_all()) == planned
     assert plan.read_ids() == [f"m{number}" for number in range(8)]
+    assert plan.shard_starts() == [0, 3, 6]
     assert pq.ParquetFile(plan.url).metadata.num_row_groups == 3
 
 
@@ -391,6 +392,8 @@ def test_a_plan_with_damaged_rows_is_named(tree: OutputTree) -> None:
         plan.read_shard(0)
     with pytest.raises(StorageError, match=r"plan\.parquet: is damaged"):
         plan.read_ids()
+    with pytest.raises(StorageError, match=r"plan\.parquet: is damaged"):
+        plan.shard_starts()
 
 
 # --- runs of shards ----------------------------------------------------------------------------
