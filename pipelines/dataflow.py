@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pipelines.beam_flags import runner_of, value_of
-from transforms.errors import StorageError, UsageError
+from transforms.errors import StorageError, StoreUnavailableError, UsageError
 
 _FOLDERS = ("--temp_location", "--staging_location")
 _TEMPLATE = "--template_location"
@@ -44,7 +44,7 @@ def check_folders(words: Sequence[str]) -> None:
                 tree.write(_PROBE, b"")
                 tree.remove(_PROBE)
                 tree.remove_temporary()
-        except StorageError as error:
+        except (StorageError, StoreUnavailableError) as error:
             problems.append(f"{flag}: {folder}: cannot be written to: {error.problem}")
     if problems:
         raise UsageError(problems)

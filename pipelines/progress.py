@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.runner import SHOWING, counted, duration
 from transforms import storage
-from transforms.errors import StorageError
+from transforms.errors import StorageError, StoreUnavailableError
 from transforms.ledger import ledger_path
 from transforms.plan import Shard
 from transforms.storage import FileStamp, OutputTree
@@ -95,7 +95,7 @@ class ShardProgress:
         )
         try:
             found = {f"{folder}/{entry.path}": entry.stamp for entry in storage.find(self._tree.url(folder))}
-        except StorageError:
+        except (StorageError, StoreUnavailableError):
             return {}
         return {path: stamp for path, stamp in found.items() if path in self._paths}
 

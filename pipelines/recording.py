@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pipelines.dataflow import HandedOver
 from transforms import history, storage
-from transforms.errors import MixtapeError, StorageError, UsageError
+from transforms.errors import MixtapeError, UsageError
 from transforms.finishing import PartSummary
 from transforms.history import RunEntry
 from transforms.storage import OutputTree
@@ -72,7 +72,7 @@ def recorded_run(tree: OutputTree, command: Sequence[str]) -> Iterator[RunNotes]
 
 def _note_failure(tree: OutputTree, entry: RunEntry) -> None:
     """Writes the line of a run that broke off; what broke it off may forbid that too."""
-    with contextlib.suppress(StorageError):
+    with contextlib.suppress(MixtapeError):
         history.append(tree, entry)
 
 

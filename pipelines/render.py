@@ -237,7 +237,7 @@ def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:
 
 
 def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
-    """Runs the pipeline over all shards that may need work; returns how many shards that were."""
+    """Runs the pipeline over all shards that may need work; returns how many were made."""
     local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
     shards = _shards_to_make(request.job, shards, read=local)
@@ -250,7 +250,7 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
         launcher_pid = os.getpid() if local else 0
         job = dataclasses.replace(request.job, progress=progress.path, launcher_pid=launcher_pid)
         counters = run_pipeline(functools.partial(build, job=job, shards=shards), request.running)
-    return counters.get("shards_rendered", len(shards))
+    return counters.get("shards_rendered", len(shards) - counters.get("shards_kept", 0))
 
 
 def _progress(

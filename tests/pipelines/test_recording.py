@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from pipelines import output, recording
+from pipelines import output
+from pipelines import render as render_module
 from pipelines.recording import recorded_run
 from tests import trees
 from tests.pipelines.conftest import Mixtape
-from transforms.errors import MixtapeError, StorageError, UsageError
+from transforms import history
+from transforms.errors import MixtapeError, StorageError, StoreUnavailableError, UsageError
 from transforms.storage import OutputTree
 from transforms.version import VERSION
 
@@ -45,6 +47,18 @@ def test_a_run_and_one_that_finds_nothing_to_do(
     assert first["mixtape"] == VERSION
     assert 0 < second["seconds"] < first["seconds"] + 60
     assert first["started"] <= second["started"]
+
+
+def test_shards_that_workers_find_standing_are_not_made(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a cluster's launcher leaves it to workers to read sources whose stamps are new."""
+    flags = [*corpus.flags(tmp_path / "out"), *corpus.small_flags()]
+    assert mixtape(*flags).status == 0
+    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards, read: list(shards))
+    assert "nothing to do: all of it stands and is unchanged" in mixtape(*flags).out
+    _, second = lines(tmp_path / "out")
+    assert (second["outcome"], second["shards_made"], second["shards_kept"]) == ("nothing to do", 0, 3)
 
 
 def test_rejects_are_counted_and_so_is_the_exit_status(
@@ -99,19 +113,24 @@ def test_endings(tmp_path: Path, error: BaseException, outcome: str, status: int
     assert line["command"] == list(COMMAND)
 
 
+@pytest.mark.parametrize("kind", [StorageError, StoreUnavailableError])
 def test_the_cause_is_told_and_not_that_the_history_could_not_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[StorageError] | type[StoreUnavailableError],
 ) -> None:
     def fail(*_: object) -> None:
-        raise StorageError("/history", "disk full")
+        raise kind("/history", "disk full")
 
-    monkeypatch.setattr(recording.history, "append", fail)
+    monkeypatch.setattr(history, "append", fail)
     with (
         pytest.raises(MixtapeError, match="the cause"),
         recorded_run(OutputTree(str(tmp_path)), COMMAND),
     ):
         raise MixtapeError("the cause")
-    with pytest.raises(StorageError, match="disk full"), recorded_run(OutputTree(str(tmp_path)), COMMAND):
+    with pytest.raises(KeyboardInterrupt), recorded_run(OutputTree(str(tmp_path)), COMMAND):
+        raise KeyboardInterrupt
+    with pytest.raises(kind, match="disk full"), recorded_run(OutputTree(str(tmp_path)), COMMAND):
         pass
 
 
