@@ -15,7 +15,7 @@ from tests.servers import Store, visit
 from tests.stores.conftest import stored, upload
 from transforms import storage
 from transforms.archives import corpus_root
-from transforms.errors import StorageError
+from transforms.errors import SourceError, StorageError
 from transforms.listing import read_header
 from transforms.storage import FileEntry, Listings, OutputTree
 
@@ -122,6 +122,16 @@ def test_headers_are_read_by_ranges(tree: OutputTree, tmp_path: Path) -> None:
 
 
 # --- archives ----------------------------------------------------------------------------------
+
+
+def test_empty_files_are_called_empty(tree: OutputTree) -> None:
+    """Stores answer the request for any range of them with an error."""
+    tree.write("empty.wav", b"")
+    with storage.open_ranges(tree.url("empty.wav")) as file:
+        assert (file.read(), file.size_bytes) == (b"", 0)
+        assert file.stamp == storage.stamp(tree.url("empty.wav"))
+    with pytest.raises(SourceError, match=r"^speech:empty\.wav: the file is empty \(0 bytes\)"):
+        read_header(tree.root, "empty.wav", root_name="speech")
 
 
 @pytest.fixture(scope="module")

@@ -312,6 +312,15 @@ def test_a_shard_that_is_shorter_than_its_table_says(tmp_path: Path) -> None:
         storage.read_bytes(f"packed://x::{tmp_path}/out")
 
 
+def test_a_damaged_member_of_a_shard_is_named(tmp_path: Path) -> None:
+    pack_quietly(make_tar(tmp_path / "a.tar", {"x": b"sound", "y": b"other"}, "w"), tmp_path / "out")
+    shard = tmp_path / "out/shard-000000.tar"
+    shard.write_bytes(shard.read_bytes().replace(b"sound", b"sound"[::-1]))
+    with pytest.raises(StorageError, match=r"packed://x::.*: is damaged in its shard: its checksum differs"):
+        storage.read_bytes(f"packed://x::{tmp_path}/out")
+    assert storage.read_bytes(f"packed://y::{tmp_path}/out") == b"other"
+
+
 def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     OutputTree(str(tmp_path)).write(PACK_TABLE, b"a,b\n1,2\n")
     with pytest.raises(UsageError, match="wanted the columns path, shard, offset_bytes"):

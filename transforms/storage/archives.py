@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
+import google_crc32c
+
 from transforms.errors import MixtapeError, StorageError, StoreUnavailableError
 from transforms.storage.failures import explained
 from transforms.storage.members import (
@@ -72,6 +74,9 @@ class Archive:
         data = self._bytes(member, 0, member.end - member.start)
         if self.kind == "zip":
             data = self._unzipped(path, data)
+        elif self.kind == "packed" and f"{google_crc32c.value(data):08x}" != member.version:
+            problem = "is damaged in its shard: its checksum differs; pack the archive again"
+            raise StorageError(self.url_of(path), problem)
         return data, member.stamp(self.stamp)
 
     def _unzipped(self, path: str, data: bytes, at_most_bytes: int = 0) -> bytes:

@@ -124,6 +124,11 @@ def is_denied(error: BaseException) -> bool:
     return _status(error) in _DENYING_STATUSES or str(error).startswith("Forbidden")
 
 
+def is_beyond_end(error: BaseException) -> bool:
+    """Tells whether a store has none of the bytes that were asked for, as of every range of an empty file."""
+    return _status(error) == 416
+
+
 def _status(error: BaseException) -> int | None:
     """Returns the HTTP status that a client's error holds, or botocore's that caused it."""
     response: Any = getattr(error.__cause__, "response", None)

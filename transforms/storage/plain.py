@@ -10,7 +10,7 @@ from typing import Any
 from transforms.errors import StorageError
 from transforms.storage import clients
 from transforms.storage.clients import Span
-from transforms.storage.failures import attempt
+from transforms.storage.failures import attempt, is_beyond_end
 from transforms.storage.urls import FileStamp, local_path
 
 HEADER_BLOCK_BYTES = 1 << 16
@@ -47,7 +47,7 @@ def read_span(url: str, span: Span = None) -> tuple[bytes, FileStamp]:
     """
     path = local_path(url)
     if path is None:
-        return attempt(url, lambda: clients.fetch(url, span))
+        return attempt(url, lambda: _fetch(url, span))
 
     def read() -> tuple[bytes, FileStamp]:
         with open(path, "rb") as file:
@@ -60,6 +60,16 @@ def read_span(url: str, span: Span = None) -> tuple[bytes, FileStamp]:
         return data, FileStamp(status.st_size, str(status.st_mtime_ns))
 
     return attempt(url, read)
+
+
+def _fetch(url: str, span: Span) -> tuple[bytes, FileStamp]:
+    """Does what ``clients.fetch`` does, also at the beginning of an empty file: no range can be had of it."""
+    try:
+        return clients.fetch(url, span)
+    except Exception as error:
+        if span is None or span[0] or not is_beyond_end(error):
+            raise
+        return clients.fetch(url)
 
 
 class RangeFile(io.RawIOBase):
