@@ -5,7 +5,9 @@ import difflib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from pipelines.arguments import build_parser
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         arguments, passed_on = parse(sys.argv[1:] if argv is None else list(argv))
+        make_terminable()
         logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
         return int(importlib.import_module(arguments.job).run(arguments, passed_on))
     except HandedOver as over:
@@ -37,6 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("mixtape: ", ["interrupted; the same command goes on from here"])
         return EXIT_INTERRUPTED
+
+
+def make_terminable() -> None:
+    """Makes a request to terminate the same as an interrupt from now on, so that nothing stays behind.
+
+    That is how service managers and clusters end a run. Without it an output in a store would stay held, and
+    the first process of a container would not even hear the request.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _complain(prefix: str, problems: Sequence[str]) -> None:

@@ -183,12 +183,6 @@ def _request(method: str, url: str) -> bytes:
         return bytes(answer.read())
 
 
-def make_terminable() -> None:
-    """Makes a request to terminate the same as an interrupt from now on, so that nothing stays behind."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
 def _try_for(seconds: float, action: Callable[[], object]) -> None:
     """Does something that may fail or never come back."""
 

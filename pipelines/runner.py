@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from pipelines.beam_flags import is_local, without
-from pipelines.clusters import ClusterJob, check_reachable, make_terminable
+from pipelines.clusters import ClusterJob, check_reachable
 from pipelines.dataflow import HandedOver, check_folders, hands_over, in_plain_words, outlook
 from transforms.errors import MixtapeError, UsageError
 
@@ -101,7 +101,6 @@ def run_pipeline(build: Callable[[Any], object], running: Running) -> dict[str, 
     """
     if running.is_local:
         return _run(build, running, beam_flags(running), lambda _: "")
-    make_terminable()
     with _quiet(running):
         job = ClusterJob.prepare(running.passed_on)
     return _run(build, running, job.flags, job.cancel)

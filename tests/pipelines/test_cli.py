@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -216,3 +217,21 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(
     assert again.status == 0
     assert "planned 100 = written 100 + rejected 0" in again.out
     assert f"{100 - made} shards made" in again.out
+
+
+def test_a_request_to_terminate_is_an_interrupt() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        cli.make_terminable()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_threads_leave_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=cli.make_terminable)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -19,7 +19,6 @@ from pipelines.clusters import (
     ClusterJob,
     cancel_on_flink,
     check_reachable,
-    make_terminable,
     starts_job_server,
 )
 from transforms.errors import MixtapeError, UsageError
@@ -254,21 +253,3 @@ def test_a_job_server_that_does_not_start_is_explained(launcher: str, reason: st
     assert reason in str(raised.value)
     assert "--flink_job_server_jar" in str(raised.value)
     assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_a_request_to_terminate_is_an_interrupt() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        make_terminable()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def test_threads_leave_signals_alone() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    thread = threading.Thread(target=make_terminable)
-    thread.start()
-    thread.join()
-    assert signal.getsignal(signal.SIGTERM) == before

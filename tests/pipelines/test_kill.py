@@ -1,6 +1,7 @@
 """Runs that are killed at any moment, and what the same command makes of what they left."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trees import PART, Corpus, contents, files, make_corpus, run
+from tests.trees import HISTORY, PART, Corpus, contents, files, make_corpus, run
 from transforms import report
 from transforms.plan import Part
 
@@ -231,14 +232,24 @@ def test_a_killed_worker_breaks_the_run_off(corpus: Corpus, whole: Whole, start:
     assert_completed(corpus, broken.out, whole)
 
 
-@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["launcher", "everything"])
+@pytest.mark.parametrize(
+    ("whom", "signal_number"),
+    [(os.kill, signal.SIGINT), (os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)],
+    ids=["launcher", "everything", "by a service manager"],
+)
 def test_an_interrupted_run_says_so(
-    corpus: Corpus, whole: Whole, start: Callable[..., Run], whom: Callable[[int, int], None]
+    corpus: Corpus,
+    whole: Whole,
+    start: Callable[..., Run],
+    whom: Callable[[int, int], None],
+    signal_number: int,
 ) -> None:
     interrupted = start()
     interrupted.wait_for(share_done(0.3))
-    whom(interrupted.process.pid, signal.SIGINT)
+    whom(interrupted.process.pid, signal_number)
     assert interrupted.end() == (130, "mixtape: interrupted; the same command goes on from here\n")
+    (line,) = map(json.loads, (interrupted.out / HISTORY).read_text().splitlines())
+    assert line["outcome"] == "interrupted"
     assert_completed(corpus, interrupted.out, whole)
 
 
