@@ -21,6 +21,7 @@ MARK = (
 _SIZES = (
     "n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B"
 )  # fmt: skip
+_SHARD_NUMBER = "??????"
 _TASKS = ["audio-to-audio"]
 _TAGS = ["speech-separation", "speech-enhancement", "audio", "mixtape"]
 _READERS = {
@@ -158,7 +159,7 @@ def _configurations(description: Description) -> list[dict[str, Any]]:
             folder = f"{summary.part.corpus}/webdataset/{variant.folder}/{variant.mode}"
             split = {
                 "split": split_name(summary.part.subset),
-                "path": f"{folder}/{summary.part.subset}-*.tar",
+                "path": f"{folder}/{summary.part.subset}-{_SHARD_NUMBER}.tar",
             }
             files.setdefault(name, []).append(split)
     return [{"config_name": name, "data_files": splits} for name, splits in files.items()]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -36,6 +37,23 @@ def test_every_item_is_found(out: Path, mixtape: Mixtape) -> None:
         assert outcome.status == 0, outcome.err
         assert outcome.out.startswith(f"{item}: written; Aligned video, part {PART}\n")
         assert f"plan row {row}, in " in outcome.out
+
+
+@pytest.mark.parametrize("tool", ["lhotse", "espnet", "asteroid", "speechbrain"])
+def test_lists_of_mixtures_are_refused(out: Path, mixtape: Mixtape, tool: str) -> None:
+    outcome = mixtape("export", tool, out)
+    assert outcome.status == 2
+    assert outcome.problems == [
+        f"{PART}: holds no mixtures, which these lists are of; read it as it is, or export hf"
+    ]
+    assert not (out / "exports").exists()
+
+
+def test_the_folder_loader_gets_its_metadata(out: Path, mixtape: Mixtape) -> None:
+    assert mixtape("export", "hf", out).status == 0
+    rows = pq.read_table(out / "aligned/wav16k/max/all/audio/metadata.parquet").to_pylist()
+    assert [row["id"] for row in rows][::6] == ["c0_0000", "c2_0000", "c4_0000", "c4_0006"]
+    assert all((out / "aligned/wav16k/max/all/audio" / row["audio_file_name"]).is_file() for row in rows)
 
 
 def test_every_item_is_the_written_one(out: Path) -> None:

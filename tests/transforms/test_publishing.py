@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
@@ -100,6 +100,8 @@ def test_the_hub_reads_the_head(
         archives = sorted(made(recipe).glob(split["path"]))
         assert archives
         assert all(path.suffix == ".tar" for path in archives)
+        assert PurePath(split["path"].replace("??????", "000000")).match(split["path"])
+        assert not PurePath(split["path"].replace("??????", "100-000000")).match(split["path"])
     modes = {name["config_name"].rpartition("_")[2] for name in head["configs"]}
     assert modes <= {"min", "max"}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from transforms.exports import asteroid, espnet, huggingface, lhotse, speechbrain
-from transforms.exports.base import View
+from transforms.exports.base import View, mixtures_problem
 from transforms.storage import OutputTree
 
 
@@ -27,7 +27,7 @@ class Export:
 
     title: str
     write: Callable[[View, OutputTree], list[str]]
-    problem: Callable[[View], str | None] = _no_problem
+    problem: Callable[[View], str | None] = mixtures_problem
     in_place: bool = False
 
 
@@ -36,5 +36,5 @@ EXPORTS: Mapping[str, Export] = {
     "espnet": Export("ESPnet", espnet.write_folders, problem=espnet.problem),
     "asteroid": Export("Asteroid", asteroid.write_views),
     "speechbrain": Export("SpeechBrain", speechbrain.write_lists),
-    "hf": Export("Hugging Face datasets", huggingface.write_metadata, in_place=True),
+    "hf": Export("Hugging Face datasets", huggingface.write_metadata, problem=_no_problem, in_place=True),
 }

@@ -189,6 +189,13 @@ def views_of(job: RenderJob, part: Part) -> list[View]:
     ]
 
 
+def mixtures_problem(view: View) -> str | None:
+    """Says that a view holds no mixtures, where lists are of these; else returns None."""
+    if view.types:
+        return None
+    return f"{view.part.name}: holds no mixtures, which these lists are of; read it as it is, or export hf"
+
+
 @dataclass
 class Lists(contextlib.AbstractContextManager["Lists"]):
     """Text files that grow side by side and appear whole when the block ends well, and else never.

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from transforms.exports.base import Item, Lists, View
+from transforms.exports.base import Item, Lists, View, mixtures_problem
 from transforms.exports.sorting import sorted_lines
 from transforms.plan import Source, is_noise
 from transforms.sinks.records import speaker_label
@@ -26,6 +26,8 @@ _Entry = tuple[str, list[_Line]]
 
 def problem(view: View) -> str | None:
     """Says why nobody could read lists of a view, or returns None."""
+    if missing := mixtures_problem(view):
+        return missing
     shown = view.shown(view.types[0], "id")
     if any(mark.isspace() for mark in shown):
         return f"{shown}: a path in Kaldi's lists ends at the first space; move the corpus to a path without"
