@@ -125,7 +125,9 @@ def test_flags_for_beam_are_named_and_passed_on(capsys: pytest.CaptureFixture[st
     assert passed_on == words
     assert arguments.problems == []
     assert arguments.command_line == ("mixtape", "demo", *words)
-    assert capsys.readouterr().err == "passed on to Beam: --runner FlinkRunner --flink_master=host:8081\n"
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "passed on to Beam: --runner FlinkRunner --flink_master=host:8081"
+    assert all(line.startswith("note: ") for line in told[1:])
 
 
 def test_quiet_says_nothing_of_flags_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
