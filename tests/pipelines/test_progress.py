@@ -14,10 +14,13 @@ import pytest
 from pipelines import progress as progress_module
 from pipelines.progress import Progress, ShardProgress
 from tests.trees import Corpus, render
-from transforms.errors import MixtapeError
+from transforms import storage
+from transforms.errors import MixtapeError, StoreUnavailableError
 from transforms.plan import Shard
 from transforms.sharding import render_shard
 from transforms.storage import OutputTree
+
+PATIENCE_S = 60.0
 
 
 def advance(path: str, items: int) -> None:
@@ -47,9 +50,9 @@ def test_progress_on_a_terminal_is_one_line_that_ends_with_the_last_count(
         monkeypatch.setattr(sys, "stderr", terminal)
         with Progress(1200, quiet=False).shown() as progress:
             advance(progress.path, 300)
-            time.sleep(0.7)
+            said = os.read(master, 65536).decode()
             advance(progress.path, 900)
-        said = os.read(master, 65536).decode()
+        said += os.read(master, 65536).decode()
     os.close(master)
     lines = [line.strip() for line in said.strip().split("\r")]
     assert re.fullmatch(r"300 of 1,200 items, [\d.]+ per second, \d+ s left", lines[0]), said
@@ -109,11 +112,28 @@ def test_shards_of_a_cluster_are_told_in_plain_lines(
     corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards = shards_of(corpus, tmp_path / "out")
+    said = ""
     with ShardProgress(OutputTree(str(tmp_path / "out")), shards, quiet=False).shown():
         render_shard(corpus.job(tmp_path / "out"), shards[0])
-        time.sleep(0.2)
-    lines = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"1 of 3 shards made, \d+ s", lines[-1])
+        deadline = time.monotonic() + PATIENCE_S
+        while "1 of 3" not in said:
+            assert time.monotonic() < deadline, f"it was never told: {said}"
+            time.sleep(0.02)
+            said += capsys.readouterr().err
+    assert re.search(r"^1 of 3 shards made, \d+ s$", said, re.MULTILINE)
+
+
+def test_a_store_that_is_away_does_not_end_progress(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(url: str) -> None:
+        raise StoreUnavailableError(url, "the store does not answer")
+
+    shards = shards_of(corpus, tmp_path / "out")
+    progress = ShardProgress(OutputTree(str(tmp_path / "out")), shards, quiet=False)
+    assert progress.made() == 3
+    monkeypatch.setattr(storage, "find", fail)
+    assert progress.made() == 0
 
 
 @pytest.mark.usefixtures("quick_lines")
