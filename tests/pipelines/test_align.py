@@ -202,10 +202,10 @@ def test_files_that_cannot_serve_are_rejected_with_reasons(align: Align, tmp_pat
     assert "2 of 14 items rejected" in outcome.err
     text = (tmp_path / "out/_mixtape/rejects.csv").read_text()
     assert (
-        "no_audio,video:no_audio.mp4,open,has no sound (its streams: video),name files with sound only"
+        "no_audio_0000,video:no_audio.mp4,open,has no sound (its streams: video),name files with sound only"
         in text
     )
-    assert "broken,video:broken.mp4,open,is not a video file or is damaged (Invalid data found" in text
+    assert "broken_0000,video:broken.mp4,open,is not a video file or is damaged (Invalid data found" in text
 
 
 def damage(corpus: Path) -> Path:

@@ -198,14 +198,17 @@ class AlignPlan:
         for number, frames in enumerate(options.ranges(record, self.frames_per_segment)):
             first, count = frames.samples(options.fps, options.rate_hz)
             source = Source(ROLE, ROOT, path, offset_samples=first, length_samples=count)
-            yield Mixture(f"{stem}_{number:04d}" if self.frames_per_segment else stem, (source,))
+            yield Mixture(self._id(stem, number), (source,))
+
+    def _id(self, stem: str, number: int) -> str:
+        return f"{stem}_{number:04d}" if self.frames_per_segment else stem
 
     def rejects(self, files: Iterable[ProbedFile], stems: Mapping[str, str]) -> Iterator[Reject]:
-        """Yields why files give no segment, the item being the one that each would have been."""
+        """Yields why files give no segment, the item being the first that each would have given."""
         for file in files:
-            stem, record, reject = stems[file.path], file.record, file.reject
+            item, record, reject = self._id(stems[file.path], 0), file.record, file.reject
             if reject is not None:
-                yield dataclasses.replace(reject, item=stem)
+                yield dataclasses.replace(reject, item=item)
             elif record is not None and next(self.options.ranges(record, 0), None) is None:
                 samples = self.options.promised_samples(record)
                 reason = (
@@ -213,4 +216,4 @@ class AlignPlan:
                     f"there are {samples} samples of sound"
                 )
                 remedy = "leave it out, or fill up its sound with --tail pad"
-                yield Reject(stem, f"{ROOT}:{file.path}", _STAGE, reason, remedy)
+                yield Reject(item, f"{ROOT}:{file.path}", _STAGE, reason, remedy)

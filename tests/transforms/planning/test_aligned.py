@@ -230,6 +230,16 @@ def test_rejects_have_the_ids_of_what_they_would_have_been(corpus: Path) -> None
     ]
 
 
+def test_rejects_are_never_named_like_a_segment_of_another_file(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "cfr25_pcm16k.mov", tmp_path / "a.mov")
+    (tmp_path / "a_0000.mov").write_text("not a video")
+    files = looked_at(tmp_path)
+    stems = stems_of(file.path for file in files)
+    plan = AlignPlan(AlignOptions(), frames_per_segment=50)
+    assert [mixture.id for mixture in plan.mixtures(files, stems)] == ["a_0000", "a_0001"]
+    assert [reject.item for reject in plan.rejects(files, stems)] == ["a_0000_0000"]
+
+
 def test_files_that_are_too_short(corpus: Path) -> None:
     files = looked_at(corpus)
     stems = stems_of(file.path for file in files)
