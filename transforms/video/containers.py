@@ -20,7 +20,10 @@ from transforms.errors import SourceError, UsageError
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
 
-DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,flv,ogg,asf"
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,dv,rm,m4v,"
+    "h264,hevc,wav,mp3,flac,aac,ac3"
+)
 
 _READ = "read"
 _COPY = "copy video"
@@ -80,6 +83,27 @@ def library() -> Any:
             f"reading video needs PyAV, which is not there ({error}); pip install 'mixtape[video]'"
         ) from error
     return av
+
+
+def open_container(file: Any) -> Any:
+    """Opens a path or a file object with PyAV, only as containers of their own data.
+
+    Play lists would lead to files that nobody named.
+
+    Raises:
+        FFmpegError, ValueError, OSError: it is none of these, or cannot be read.
+    """
+    return library().open(file, options={"format_whitelist": _DEMUXERS}, metadata_errors="replace")
+
+
+def is_cover(stream: Any) -> bool:
+    """Tells a picture that is attached to a sound file from a stream of pictures."""
+    return bool(stream.type == "video" and stream.disposition & stream.disposition.attached_pic)
+
+
+def told(error: Exception) -> str:
+    """Says what FFmpeg says of an error, without the names of its functions."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def truncation_of(data: bytes) -> str | None:
@@ -189,7 +213,7 @@ def copy_silent(data: bytes, name: str) -> SilentVideo:
     file = BytesIO()
     times: list[Fraction] = []
     with _opened(data, name, _COPY) as container:
-        moving = [one for one in container.streams.video if not _is_cover(one)]
+        moving = [one for one in container.streams.video if not is_cover(one)]
         stream = _first(moving, name, "video")
         rate = Fraction(stream.average_rate or 0)
         try:
@@ -202,17 +226,12 @@ def copy_silent(data: bytes, name: str) -> SilentVideo:
                         packet.stream = target
                         copy.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
-            raise SourceError(name, _COPY, f"has a damaged video stream ({_told(error)})", _FETCH) from error
+            raise SourceError(name, _COPY, f"has a damaged video stream ({told(error)})", _FETCH) from error
     if not times:
         raise SourceError(name, _COPY, "has a video stream without pictures", _FETCH)
     return SilentVideo(
         file.getvalue(), tuple(round(float(time), _TIME_DECIMALS) for time in sorted(times)), rate
     )
-
-
-def _is_cover(stream: Any) -> bool:
-    """Tells a picture that is attached to a sound file from a stream of pictures."""
-    return bool(stream.disposition & stream.disposition.attached_pic)
 
 
 @contextlib.contextmanager
@@ -222,11 +241,9 @@ def _opened(data: bytes, name: str, stage: str) -> Iterator[Any]:
     if not data:
         raise SourceError(name, stage, "the file is empty (0 bytes)", _FETCH)
     try:
-        # Only containers of their own data: play lists would lead to files that nobody named.
-        options = {"format_whitelist": DEMUXERS}
-        container = av.open(BytesIO(data), options=options, metadata_errors="replace")
+        container = open_container(BytesIO(data))
     except (av.error.FFmpegError, ValueError) as error:
-        reason = f"is no audio-visual file or is damaged ({_told(error)})"
+        reason = f"is no audio-visual file or is damaged ({told(error)})"
         raise SourceError(name, stage, reason, _FETCH) from error
     with container:
         yield container
@@ -239,8 +256,3 @@ def _first(streams: Sequence[Any], name: str, kind: str) -> Any:
     if streams[0].codec_context is None:
         raise SourceError(name, _READ, f"has {kind} of an unknown kind", _FETCH)
     return streams[0]
-
-
-def _told(error: Exception) -> str:
-    """Says what FFmpeg says of an error, without the names of its functions."""
-    return str(getattr(error, "strerror", None) or error)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from transforms import storage
 from transforms.errors import SourceError
 from transforms.video.alignment import nearest_sample
-from transforms.video.containers import library
+from transforms.video.containers import is_cover, library, open_container, told
 from transforms.video.soundtrack import Sound
 
 LONGEST_GAP_S = 60
@@ -29,15 +29,6 @@ _OPEN = "open"
 _EMPTY = "the file is empty (0 bytes)"
 _FETCH = "fetch it again, or leave it out"
 _MOST_PIXELS = 8192 * 8192
-_CONTAINERS = (
-    "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,dv,rm,m4v,h264,hevc,"
-    "wav,mp3,flac,aac,ac3"
-)
-
-
-def told(error: Exception) -> str:
-    """Says what FFmpeg says of an error, without the names of its functions."""
-    return str(getattr(error, "strerror", None) or error)
 
 
 @dataclass(frozen=True)
@@ -60,9 +51,7 @@ class ClipFile:
             raise self.refuse(_EMPTY)
         file = self.place if isinstance(self.place, str) else BytesIO(self.place)
         try:
-            # Only containers of their own data: play lists would lead to files that nobody named.
-            options = {"format_whitelist": _CONTAINERS}
-            container = av.open(file, options=options, metadata_errors="replace")
+            container = open_container(file)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             if isinstance(file, str) and (stamp := storage.stamp(file)) and not stamp.size_bytes:
                 raise self.refuse(_EMPTY) from error
@@ -80,8 +69,8 @@ class ClipFile:
         Raises:
             SourceError: one of them is not there; a cover picture is no video.
         """
-        moving = [one for one in container.streams.video if not _is_cover(one)]
-        held = ", ".join("cover picture" if _is_cover(one) else str(one.type) for one in container.streams)
+        moving = [one for one in container.streams.video if not is_cover(one)]
+        held = ", ".join("cover picture" if is_cover(one) else str(one.type) for one in container.streams)
         if not moving:
             raise self.refuse(f"has no video (its streams: {held or 'none'})", "name files with video only")
         if not container.streams.audio:
@@ -94,11 +83,6 @@ class ClipFile:
             stream.codec_context.thread_count = 1
         moving[0].codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         return moving[0], container.streams.audio[0]
-
-
-def _is_cover(stream: Any) -> bool:
-    """Tells a picture that is attached to a sound file from a stream of pictures."""
-    return bool(stream.type == "video" and stream.disposition & stream.disposition.attached_pic)
 
 
 @dataclass
