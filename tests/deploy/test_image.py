@@ -1,6 +1,7 @@
 """The image: its definition is sound, and what it is built from makes an installation that is whole."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.deploy.conftest import DEPLOY
 from tests.trees import REPOSITORY
@@ -61,6 +64,21 @@ def test_versions_are_those_of_the_package() -> None:
     assert 'python_requires=">=3.11"' in (REPOSITORY / "setup.py").read_text()
 
 
+def test_every_package_in_the_image_is_of_one_version() -> None:
+    (install,) = [line for line in instructions(IMAGES[0]) if "pip install" in line]
+    extras = re.findall(r"--constraint /opt/mixtape/constraints\.txt \"/opt/mixtape\[([\w,]+)\]\"", install)
+    assert extras == ["gcp,s3,video"]
+    lines = (DEPLOY / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert list(pins) == sorted(pins)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("setuptools.setup", lambda **_: None)
+        told = runpy.run_path(str(REPOSITORY / "setup.py"))
+    needs = [*told["REQUIRES"], *(need for extra in extras[0].split(",") for need in told["EXTRAS"][extra])]
+    for need in map(Requirement, needs):
+        assert pins[canonicalize_name(need.name)] in need.specifier, need
+
+
 def test_the_work_is_not_done_by_root() -> None:
     users = [line for line in instructions(IMAGES[0]) if line.startswith("USER ")]
     assert users == ["USER 1000:1000"]
@@ -77,7 +95,7 @@ def test_what_is_copied_makes_a_whole_package(tmp_path: Path) -> None:
             )
         else:
             context.mkdir(exist_ok=True)
-            shutil.copy(REPOSITORY / source, context / source)
+            shutil.copy(REPOSITORY / source, context)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path / "wheel"), str(context)], check=True)
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
