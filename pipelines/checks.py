@@ -126,6 +126,15 @@ class Checker:
                 self.problems.append(f"--licence {word}: wanted ROOT=TEXT, {example}; the roots are {roots}")
         return {root: text.strip() for root, _, text in pairs}
 
+    def prefix(self, name: str) -> str:
+        """Returns what paths in tables begin with, or empty: readers cut rows at commas, quoted or not."""
+        text: str = getattr(self.arguments, name) or ""
+        if not text.isprintable() or {",", '"'} & set(text):
+            self.problems.append(
+                f"{_flag(name)} {text!r}: a path in a table holds no comma, quote or line break"
+            )
+        return text
+
     def running(self, passed_on: Sequence[str]) -> Running:
         """Returns how the job runs. Flags for Beam are tried unless some of them look misspelt."""
         arguments = self.arguments

@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     checker = Checker(arguments)
     running = checker.running(passed_on)
-    table_paths = checker.needed("paths")
+    table_paths = checker.needed("paths") and checker.prefix("paths")
     checker.raise_problems()
     job = recorded_job(arguments.out, {})
     summaries = stored_summaries(job.tree)

@@ -179,7 +179,7 @@ def render_options(checker: Checker, recipe: Recipe) -> RenderOptions:
         types=checker.choices("types", tuple(recipe.types)),
         formats=checker.choices("formats", FORMATS),  # type: ignore[arg-type]
         shard_size=checker.whole_number("shard_size"),
-        table_paths=arguments.table_paths or chosen_paths(OutputTree(arguments.out or "")),
+        table_paths=checker.prefix("table_paths") or chosen_paths(OutputTree(arguments.out or "")),
     )
 
 

@@ -101,6 +101,19 @@ def test_paths_must_be_named(mixtape: Mixtape, moved: Path) -> None:
     assert outcome.problems == ["--paths is needed; see mixtape rebase --help"]
 
 
+@pytest.mark.parametrize("prefix", ["gs://a,b", '/"x"', "/a\nb"])
+def test_paths_that_readers_would_cut_are_refused(
+    mixtape: Mixtape, corpus: trees.Corpus, moved: Path, prefix: str
+) -> None:
+    before = trees.identities(moved)
+    reason = f"{prefix!r}: a path in a table holds no comma, quote or line break"
+    outcome = mixtape("rebase", moved, "--paths", prefix)
+    assert (outcome.status, outcome.problems) == (2, [f"--paths {reason}"])
+    outcome = mixtape(*flags(corpus, moved), "--table-paths", prefix)
+    assert (outcome.status, outcome.problems) == (2, [f"--table-paths {reason}"])
+    assert trees.changed(before, moved) == set()
+
+
 def test_what_is_no_corpus_is_refused(mixtape: Mixtape, tmp_path: Path) -> None:
     outcome = mixtape("rebase", tmp_path, "--paths", "relative")
     assert outcome.status == 2
