@@ -83,7 +83,12 @@ class Description:
         """One sentence that says what it is."""
         titles = ", ".join(dict.fromkeys(part.recipe.title for part in self.parts))
         sources = ", ".join(corpus.title for corpus in self.corpora)
-        return f"{self.items:,} mixtures by the recipe {titles}, made from {sources}."
+        return f"{self.items:,} {self.noun} by the recipe {titles}, made from {sources}."
+
+    @property
+    def noun(self) -> str:
+        """What items are called: mixtures, unless some are none."""
+        return "mixtures" if all(part.recipe.types for part in self.parts) else "items"
 
 
 def split_name(subset: str) -> str:
@@ -117,7 +122,7 @@ def card(description: Description) -> str:
     sections = [
         f"---\n{head}---\n\n{MARK}",
         f"# {description.title}\n\n{description.sentence}",
-        "## What it holds\n\n" + _table(_CONTENT_COLUMNS, _contents(description)),
+        "## What it holds\n\n" + _table(_content_columns(description), _contents(description)),
         "## Streams\n\n" + "\n".join(_streams(description)),
         "## Sources and licences\n\n" + _sources(description),
         "## Reading it\n\n" + "\n".join(_formats(description)),
@@ -165,7 +170,8 @@ def _configurations(description: Description) -> list[dict[str, Any]]:
     return [{"config_name": name, "data_files": splits} for name, splits in files.items()]
 
 
-_CONTENT_COLUMNS = ("corpus", "subset", "mixtures", "speakers", "hours (rate and length mode)")
+def _content_columns(description: Description) -> tuple[str, ...]:
+    return "corpus", "subset", description.noun, "speakers", "hours (rate and length mode)"
 
 
 def _contents(description: Description) -> Iterator[tuple[str, ...]]:
@@ -196,7 +202,7 @@ def _streams(description: Description) -> Iterator[str]:
         for kind in part.recipe.attachments:
             if kind.name not in seen:
                 seen.add(kind.name)
-                yield f"- `{kind.name}`: {kind.extension} files that go with each mixture"
+                yield f"- `{kind.name}`: {kind.extension} files that go with each item"
 
 
 def _stream(name: str, roles: Sequence[str], recipe: Recipe) -> str:
@@ -205,6 +211,8 @@ def _stream(name: str, roles: Sequence[str], recipe: Recipe) -> str:
         return f"the sum of {', '.join(f'`{role}`' for role in recipe.types[name](sources))}"
     if name.endswith(DRY_SUFFIX):
         return f"the direct sound alone of `{name.removesuffix(DRY_SUFFIX)}`, where it is in a room"
+    if not recipe.types:
+        return "the sound of each item"
     return f"{'a noise' if is_noise(name) else 'a talker'}, as in the mixture"
 
 

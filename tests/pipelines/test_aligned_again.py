@@ -49,6 +49,14 @@ def test_lists_of_mixtures_are_refused(out: Path, mixtape: Mixtape, tool: str) -
     assert not (out / "exports").exists()
 
 
+def test_the_card_speaks_of_no_mixtures(out: Path) -> None:
+    card = (out / "README.md").read_text()
+    assert "\n19 items by the recipe Aligned video, made from video.\n" in card
+    assert "| corpus | subset | items | speakers |" in card
+    assert "\n- `audio`: the sound of each item\n- `frames`: jpg files that go with each item\n" in card
+    assert "mixture" not in card
+
+
 def test_the_folder_loader_gets_its_metadata(out: Path, mixtape: Mixtape) -> None:
     assert mixtape("export", "hf", out).status == 0
     rows = pq.read_table(out / "aligned/wav16k/max/all/audio/metadata.parquet").to_pylist()
