@@ -97,8 +97,7 @@ def test_an_unchanged_output_needs_no_template(
 def test_a_build_is_no_template(mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path) -> None:
     outcome = mixtape(
         *("build", "librimix", "--librispeech", corpus.roots["librispeech"], "--out", tmp_path / "out"),
-        *("--wham", corpus.roots["wham"], "--runner", "DataflowRunner", "--template_location", tmp_path / "t"),
-        *("--project", "p", "--region", "r", "--temp_location", tmp_path, "--no_auth", "True"),
+        *("--wham", corpus.roots["wham"], "--template_location", tmp_path / "t", *dataflow_flags(tmp_path)),
     )
     assert outcome.status == 2
     assert any("build runs several pipelines" in problem for problem in outcome.err.splitlines())
