@@ -26,6 +26,7 @@ Pcm = NDArray[np.int16]
 T = TypeVar("T")
 WAV_HEADER_BYTES = 44
 CONTAINER_RATE_HZ = 16000
+CHANGED = "changed"
 
 _MOST_SAMPLES = 1 << 40
 _REMEMBERED_BYTES = 64 << 20
@@ -86,7 +87,8 @@ class SourceReader:
         rate_hz: the rate that samples are wanted at; None for the rate that each file has.
         any_rate: resample sources of other rates, and apply their speed; else they are refused.
         silence: accept sources whose every sample is zero.
-        contents: ``size-crc32c`` of every file read, or ``missing``, by source name.
+        contents: ``size-crc32c`` of every file read, ``missing``, or ``changed`` where it was one thing and
+            then another, by source name.
         stamps: what the store told of each of these files when it was read.
         recent: what was made of whole files lately.
     """
@@ -115,14 +117,25 @@ class SourceReader:
 
     def fetch(self, source: Source) -> bytes:
         """Reads a source's file as it is. Raises SourceError: it is missing or cannot be read."""
-        self.contents[source.name] = storage.MISSING
-        url = self.url_of(source.name)
         try:
-            data, self.stamps[source.name] = storage.read_with_stamp(url)
+            data, stamp = storage.read_with_stamp(self.url_of(source.name))
         except StorageError as error:
+            self.note(source.name, storage.MISSING)
             raise _unusable(source, error.problem, "restore the file or plan without it") from error
-        self.contents[source.name] = content_of(data)
+        self.note(source.name, content_of(data), stamp)
         return data
+
+    def note(self, name: str, content: str, stamp: storage.FileStamp | None = None) -> None:
+        """Remembers what a source held, and with what stamp it was read.
+
+        A source may be replaced between two items that use it. What was made of it then follows from no
+        content that it ever has again, so it is noted as ``CHANGED``, and the next run makes it anew.
+        """
+        if self.contents.setdefault(name, content) != content:
+            self.contents[name] = CHANGED
+            self.stamps.pop(name, None)
+        elif stamp is not None:
+            self.stamps[name] = stamp
 
     def once(self, source: Source, make: Callable[[bytes, str], T]) -> T:
         """Returns what is made of a source's whole file, made once as long as it is remembered.

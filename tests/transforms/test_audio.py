@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from transforms.audio import (
+    CHANGED,
     QUANTISERS,
     SourceReader,
     content_of,
@@ -311,10 +312,23 @@ def test_contents_of_unusable_and_missing_sources_are_remembered_too(corpus: Cor
     corpus.refusal(b"no audio")
     assert corpus.reader.contents == {"corpus:a/b.audio": content_of(b"no audio")}
     corpus.file.unlink()
+    reader = SourceReader(corpus.reader.roots, 16000)
+    with pytest.raises(SourceError):
+        reader.read(SOURCE)
+    assert reader.contents == {"corpus:a/b.audio": MISSING}
+    assert reader.content("corpus:a/b.audio") == MISSING
+
+
+@pytest.mark.parametrize("comes_back", [False, True], ids=["replaced", "removed and restored"])
+def test_a_source_that_changes_between_two_items_has_no_content(corpus: Corpus, comes_back: bool) -> None:
+    corpus.read(encoded())
+    corpus.file.write_bytes(b"no audio")
     with pytest.raises(SourceError):
         corpus.reader.read(SOURCE)
-    assert corpus.reader.contents == {"corpus:a/b.audio": MISSING}
-    assert corpus.reader.content("corpus:a/b.audio") == MISSING
+    if comes_back:
+        corpus.read(encoded())
+    assert corpus.reader.contents == {"corpus:a/b.audio": CHANGED}
+    assert corpus.reader.stamps == {}
 
 
 def test_urls_of_sources() -> None:

@@ -27,11 +27,13 @@ from tests.trees import (
     write_noise,
 )
 from transforms import ledger as ledgers
+from transforms import sharding
 from transforms.errors import MixtapeError
 from transforms.finishing import finish_part
 from transforms.plan import Part, RenderOptions, Shard
 from transforms.sharding import (
     RenderJob,
+    item_record,
     kept_shard,
     plan_path,
     process_shard,
@@ -109,6 +111,7 @@ def test_what_a_shard_leaves(corpus: Corpus, out: Path) -> None:
         [
             plan_path(PART.name),
             summary_path(PART.name),
+            f"_mixtape/checksums/{PART.name}.sha256",
             f"_mixtape/{RECORDS.rpartition('/')[0]}/train-100.json",
         ]
         + [f"_mixtape/{RECORDS.rpartition('/')[0]}/train-100.json".replace("_min", "_max")]
@@ -139,6 +142,27 @@ def test_the_order_of_shards_changes_nothing(
     corpus: Corpus, out: Path, fresh: Callable[..., dict[str, bytes]], seed: int
 ) -> None:
     render(corpus.job(out), corpus.mixtures, order=random.Random(seed))
+    assert contents(out) == fresh(corpus)
+
+
+def test_a_source_that_is_replaced_between_two_items_is_noticed_by_the_next_run(
+    corpus: Corpus, out: Path, fresh: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def replace_after_first(rendered: Any, recipe: Any) -> ledgers.ItemRecord:
+        made.append(rendered.mixture.id)
+        if len(made) == 1:
+            corpus.write_utterance(1, 700, seed=99)
+        return item_record(rendered, recipe)
+
+    monkeypatch.setattr(sharding, "item_record", replace_after_first)
+    rendering = render(corpus.job(out), corpus.mixtures)
+    assert len(made) == 5
+    monkeypatch.undo()
+    kept = [kept_shard(corpus.job(out), shard) is not None for shard in rendering.plan.shards]
+    assert kept == [False, True, True]
+    assert render(corpus.job(out), corpus.mixtures).rendered == [0]
     assert contents(out) == fresh(corpus)
 
 

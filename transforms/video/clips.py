@@ -334,16 +334,15 @@ class ClipReader(SourceReader):
 
     def _file(self, source: Source) -> ClipFile:
         """Finds a file and notes what it holds: one of another store in memory, a local one in place."""
-        self.contents[source.name] = storage.MISSING
         url = self.url_of(source.name)
         try:
             stamp, place = storage.stamp(url), storage.local_path(url) or storage.read_bytes(url)
-            self.contents[source.name] = _content(place)
+            content = _content(place)
         except StorageError as error:
+            self.note(source.name, storage.MISSING)
             reason, remedy = error.problem, "restore the file or plan without it"
             raise SourceError(source.name, "read", reason, remedy) from error
-        if stamp is not None:
-            self.stamps[source.name] = stamp
+        self.note(source.name, content, stamp)
         return ClipFile(source.name, place)
 
     def content(self, name: str) -> str:
