@@ -115,6 +115,9 @@ class PartStatistics:
             if "wav" in formats:
                 self.bytes_of["wav"] = self.bytes_of.get("wav", 0) + _wav_bytes(item)
             self.roots = _merged(self.roots, {root for source in sources for root in _roots_of(source)})
+        if any(item.attachments for item in ledger.items):
+            # What is attached may come from files that no source names.
+            self.roots = _merged(self.roots, {name.partition(":")[0] for name in ledger.sources})
         speech = (source for item in ledger.items for source in by_id[item.id].speech)
         self.speakers = _merged(self.speakers, {source.speaker for source in speech})
         for file in ledger.files:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.ledger import ItemRecord, ShardLedger, SnrRecord, VariantRecord, WrittenFile
+from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, SnrRecord, VariantRecord, WrittenFile
 from transforms.plan import Mixture, Mode, Source, Variant
 from transforms.recipes import LIBRIMIX
 from transforms.statistics import Histogram, PartStatistics, Uses, overlap_share
@@ -84,7 +84,7 @@ def test_bars_run_from_the_lowest_to_the_highest_bin() -> None:
     assert Histogram("dB", 0.5, {3: 2, -1: 5}).bars() == ([-0.5, 0.0, 0.5, 1.0, 1.5], [5, 0, 0, 0, 2])
 
 
-@given(st.lists(st.floats(-50, 50)), st.sampled_from([0.25, 0.5, 1.0, 3.0]))
+@given(st.lists(st.floats(-50, 50, allow_subnormal=False)), st.sampled_from([0.25, 0.5, 1.0, 3.0]))
 def test_every_value_is_in_its_bar(values: list[float], width: float) -> None:
     histogram = Histogram("dB", width)
     for value in values:
@@ -194,6 +194,14 @@ def test_talkers_and_corpora() -> None:
     in_room = dataclasses.replace(TWO[0].sources[0], rir="hall.wav")
     roomy = Mixture("a", (in_room, *TWO[0].sources[1:]))
     assert counted(LEDGERS[0], mixtures=[roomy]).roots == ["librispeech", "rir", "wham"]
+
+
+@pytest.mark.parametrize(("attached", "roots"), [(True, ["faces"]), (False, [])])
+def test_what_is_attached_comes_from_corpora_too(attached: bool, roots: list[str]) -> None:
+    pieces = {"video": (PieceRecord(10, 1),)} if attached else {}
+    one = dataclasses.replace(LEDGERS[0].items[0], attachments=pieces)
+    ledger = dataclasses.replace(LEDGERS[0], items=(one,), sources={"faces:a/1.mp4": "10-0"})
+    assert counted(ledger, mixtures=TWO).roots == sorted([*roots, "librispeech", "wham"])
 
 
 def test_overlap_of_talkers_that_begin_together() -> None:
