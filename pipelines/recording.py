@@ -50,7 +50,7 @@ def recorded_run(tree: OutputTree, command: Sequence[str]) -> Iterator[RunNotes]
     """
     started = time.time()
     notes = RunNotes()
-    with storage.only_run(tree):
+    with storage.only_run(tree) as is_held:
         try:
             yield notes
         except UsageError:
@@ -59,12 +59,15 @@ def recorded_run(tree: OutputTree, command: Sequence[str]) -> Iterator[RunNotes]
             history.append(tree, _entry(notes, started, command, outcome="handed over", status=0))
             raise
         except KeyboardInterrupt:
-            _note_failure(tree, _entry(notes, started, command, outcome="interrupted", status=_INTERRUPTED))
+            if is_held():
+                entry = _entry(notes, started, command, outcome="interrupted", status=_INTERRUPTED)
+                _note_failure(tree, entry)
             raise
         except Exception as error:
             problem = str(error) if isinstance(error, MixtapeError) else f"{type(error).__name__}: {error}"
             entry = _entry(notes, started, command, outcome="broken off", status=_BROKEN, problem=problem)
-            _note_failure(tree, entry)
+            if is_held():
+                _note_failure(tree, entry)
             raise
         outcome = "made" if notes.shards_made else "nothing to do"
         history.append(tree, _entry(notes, started, command, outcome=outcome, status=notes.status))

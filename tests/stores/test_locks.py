@@ -12,10 +12,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from pipelines.recording import recorded_run
 from tests.conftest import REPOSITORY
 from tests.servers import Store
 from transforms import storage
 from transforms.errors import StorageError, UsageError
+from transforms.history import HISTORY_PATH
 from transforms.storage import OutputTree, locks
 
 LOCK = "_mixtape/lock"
@@ -152,7 +154,7 @@ def test_a_run_that_lost_its_output_breaks_off(tree: OutputTree, monkeypatch: py
     monkeypatch.setattr(locks, "RENEWAL_S", 0.05)
 
     def lose() -> None:
-        with storage.only_run(tree):
+        with recorded_run(tree, ("mixtape", "render")):
             fields = json.loads(tree.read(LOCK))
             for _ in range(100):
                 tree.write(LOCK, json.dumps(fields | {"token": "other"}).encode())
@@ -161,6 +163,7 @@ def test_a_run_that_lost_its_output_breaks_off(tree: OutputTree, monkeypatch: py
     with pytest.raises(StorageError, match="another run took it over, as nothing was heard of this one"):
         lose()
     assert json.loads(tree.read(LOCK))["token"] == "other"
+    assert not tree.exists(HISTORY_PATH), "the history is another run's to write"
 
 
 def test_what_killed_runs_left_is_removed(tree: OutputTree, store: Store) -> None:

@@ -16,7 +16,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -35,8 +35,10 @@ _LOCK = f"{OWN_FOLDER}/lock"
 
 
 @contextlib.contextmanager
-def only_run(tree: OutputTree) -> Iterator[None]:
+def only_run(tree: OutputTree) -> Iterator[Callable[[], bool]]:
     """Holds an output for one run and removes what killed runs left unfinished.
+
+    Yields what tells whether the output is still held: a run that lost it must not write to it any more.
 
     Raises:
         UsageError: another run is writing to the same output.
@@ -44,9 +46,9 @@ def only_run(tree: OutputTree) -> Iterator[None]:
             store for longer than two minutes.
     """
     hold = _local_lock if local_path(tree.root) is not None else _store_lock
-    with hold(tree):
+    with hold(tree) as is_held:
         tree.remove_temporary()
-        yield
+        yield is_held
         tree.remove_temporary()
 
 
@@ -55,7 +57,7 @@ def _refusal(tree: OutputTree, holder: str, way_out: str) -> UsageError:
 
 
 @contextlib.contextmanager
-def _local_lock(tree: OutputTree) -> Iterator[None]:
+def _local_lock(tree: OutputTree) -> Iterator[Callable[[], bool]]:
     path = tree.url(_LOCK).removeprefix("file://")
     with explained(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -64,7 +66,7 @@ def _local_lock(tree: OutputTree) -> Iterator[None]:
         with explained(path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
-        yield
+        yield lambda: True
     finally:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -90,13 +92,13 @@ def _lock(tree: OutputTree, path: str) -> int:
 
 
 @contextlib.contextmanager
-def _store_lock(tree: OutputTree) -> Iterator[None]:
+def _store_lock(tree: OutputTree) -> Iterator[Callable[[], bool]]:
     lease = _Lease(tree)
     lease.take()
     renewing = threading.Thread(target=lease.keep, daemon=True, name="mixtape-lease")
     renewing.start()
     try:
-        yield
+        yield lambda: not lease.is_lost
     except KeyboardInterrupt:
         lease.check()
         raise
@@ -160,13 +162,14 @@ class _Lease:
 
     Attributes:
         ended: set when the run needs the lock no more.
+        is_lost: whether another run has it now.
     """
 
     def __init__(self, tree: OutputTree) -> None:
         self._tree = tree
         self._url = tree.url(_LOCK)
         self._own = _Holder.here()
-        self._lost = False
+        self.is_lost = False
         self.ended = threading.Event()
 
     def take(self) -> None:
@@ -227,19 +230,19 @@ class _Lease:
         renewed = time.monotonic()
         while not self.ended.wait(RENEWAL_S):
             try:
-                self._lost = _Holder.read(self._url) != self._own
-                if not self._lost:
+                self.is_lost = _Holder.read(self._url) != self._own
+                if not self.is_lost:
                     self._tree.write(_LOCK, self._own.to_json())
                     renewed = time.monotonic()
             except MixtapeError:
-                self._lost = time.monotonic() - renewed > LEASE_S
-            if self._lost:
+                self.is_lost = time.monotonic() - renewed > LEASE_S
+            if self.is_lost:
                 signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)
                 return
 
     def check(self) -> None:
         """Raises StorageError if the lock was lost."""
-        if self._lost:
+        if self.is_lost:
             problem = "another run took it over, as nothing was heard of this one; run the same command again"
             raise StorageError(self._tree.root, problem)
 
