@@ -346,6 +346,13 @@ def packed(mixtape: Mixtape, corpus: Corpus, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def test_the_card_says_what_interferes_and_where_the_scenes_are(packed: Path) -> None:
+    card = (packed / "README.md").read_text()
+    assert "\n- `interferer`: a talker or a noise, as in the mixture\n- `mixed`: the sum of " in card
+    assert "published tree of the recipe: `train/`\n" in card
+    assert "wids and DALI: `AVSE/webdataset/`\n" in card
+
+
 def test_members_of_archives(packed: Path) -> None:
     found = {}
     for path in sorted((packed / "AVSE/webdataset/wav16k/min").glob("*.tar")):
@@ -494,3 +501,17 @@ def test_targets_may_change_from_videos_to_wavs(
     assert {name: data for name, data in trees.contents(packed).items() if "/scenes/" in name} == before
     ledger = json.loads((packed / "_mixtape/ledger/shard-AVSE-train-000000.json").read_bytes())
     assert {name.partition(":")[0] for name in ledger["sources"]} == {"lrs3", "noise_maskers", "target_wavs"}
+
+
+def test_interferers_are_noise_to_espnet(mixtape: Mixtape, corpus: Corpus, tmp_path: Path) -> None:
+    corpus.masker("speech", "bob", 40_000)
+    corpus.scene("S00001", "a/1", "bob", kind="speech")
+    corpus.scene("S00002", "a/1", "n")
+    out = tmp_path / "out"
+    assert mixtape(*corpus.words(out)).status == 0
+    assert mixtape("export", "espnet", out, "--to", tmp_path / "lists").status == 0
+    lists = {path.name: path.read_text().splitlines() for path in (tmp_path / "lists").rglob("*.scp")}
+    assert set(lists) == {"wav.scp", "spk1.scp", "noise1.scp"}
+    for name, stream in (("wav.scp", "mixed"), ("spk1.scp", "target"), ("noise1.scp", "interferer")):
+        assert [line.split()[0] for line in lists[name]] == ["S00001", "S00002"]
+        assert all(line.endswith(f"_{stream}.wav") for line in lists[name])

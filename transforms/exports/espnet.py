@@ -1,7 +1,8 @@
 """Kaldi folders as ESPnet's LibriMix recipes make them: for separation, recognition and diarisation.
 
 ``enh/<type>/<subset>`` has a mixture per line (``wav.scp``, ``spk1.scp``, ..., ``noise1.scp``, and
-``text_spk1``, ..., ``text`` where all transcripts are known); there each utterance is its own speaker.
+``text_spk1``, ..., ``text`` where all transcripts are known); there each utterance is its own speaker,
+and an interferer that is not to be kept counts as noise.
 ``diar/<type>/<subset>`` has a segment per line, and the recordings they are parts of. ``rttm`` there is
 in the form that ESPnet's converter takes (nine fields), ``espnet_rttm`` is what it makes of that:
 times in samples, ends in place of durations, and the length of each recording.
@@ -12,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from transforms.corpora.avse import INTERFERER
 from transforms.exports.base import Item, Lists, View, mixtures_problem
 from transforms.exports.sorting import sorted_lines
 from transforms.plan import Source, is_noise
@@ -86,8 +88,9 @@ def _mixture_lines(view: View, item: Item, mix_type: str) -> Iterator[_Line]:
     yield _line(folder, "wav.scp", item.id, view.shown(mix_type, item.id))
     yield _line(folder, "utt2spk", item.id, item.id)
     yield _line(folder, "spk2utt", item.id, item.id)
-    speech = view.speech(item, mix_type)
-    noises = [role for role in view.members(mix_type) if is_noise(role) and role in item.record.crc32c]
+    speech = [source for source in view.speech(item, mix_type) if source.role != INTERFERER]
+    summed = [role for role in view.members(mix_type) if role in item.record.crc32c]
+    noises = [role for role in summed if is_noise(role) or role == INTERFERER]
     for kind, roles in (("spk", [source.role for source in speech]), ("noise", noises)):
         for number, role in enumerate(roles, start=1):
             yield _line(folder, f"{kind}{number}.scp", item.id, view.shown(role, item.id))
