@@ -25,6 +25,12 @@ def add_align(parser: argparse.ArgumentParser) -> None:
         help="segments per shard, the unit of work and of resume; those of one file stay together",
     )
     add("--prune", action="store_true", help="remove what an earlier run made and this one does not hold")
+    add(
+        "--licence",
+        nargs="+",
+        metavar="ROOT=TEXT",
+        help="licence of the videos, for the card: video=TEXT",
+    )
 
 
 def _add_timeline(parser: argparse.ArgumentParser) -> None:

@@ -145,6 +145,8 @@ def _summary(counters: Mapping[str, int], tree: OutputTree, *, seconds: float) -
         if dropped
         else ""
     )
+    if not count["targets"] and not count["maskers"]:
+        left_out += "; no speaker has enough talk (300 s)"
     return (
         f"listed {counted(count['targets'], 'target')} and {counted(count['maskers'], 'speech masker')} from "
         f"{counted(count['measured'], 'video')}, rejected {count['rejected']:,}{left_out}, in "

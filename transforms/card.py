@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.corpora.avse import INTERFERER
 from transforms.finishing import PartSummary
 from transforms.licences import OTHER, Composed, SourceCorpus, compose
 from transforms.plan import DRY_SUFFIX, Variant, is_noise
@@ -191,18 +192,15 @@ def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _streams(description: Description) -> Iterator[str]:
-    """Yields a line on each stream: what it is, mixtures last."""
-    seen: set[str] = set()
-    for part in description.parts:
-        roles = [name for name in part.streams if name not in part.recipe.types]
-        for name in part.streams:
-            if name not in seen:
-                seen.add(name)
-                yield f"- `{name}`: {_stream(name, roles, part.recipe)}"
-        for kind in part.recipe.attachments:
-            if kind.name not in seen:
-                seen.add(kind.name)
-                yield f"- `{kind.name}`: {kind.extension} files that go with each item"
+    """Yields a line on each stream of any part: what it is; talkers, then noises, mixtures last."""
+    recipes = {name: part.recipe for part in description.parts for name in part.streams}
+    names = sorted(recipes, key=lambda name: (name in recipes[name].types, is_noise(name)))
+    roles = [name for name in names if name not in recipes[name].types]
+    for name in names:
+        yield f"- `{name}`: {_stream(name, roles, recipes[name])}"
+    kinds = {kind.name: kind for part in description.parts for kind in part.recipe.attachments}
+    for kind in kinds.values():
+        yield f"- `{kind.name}`: {kind.extension} files that go with each item"
 
 
 def _stream(name: str, roles: Sequence[str], recipe: Recipe) -> str:
@@ -213,6 +211,8 @@ def _stream(name: str, roles: Sequence[str], recipe: Recipe) -> str:
         return f"the direct sound alone of `{name.removesuffix(DRY_SUFFIX)}`, where it is in a room"
     if not recipe.types:
         return "the sound of each item"
+    if name == INTERFERER:
+        return "a talker or a noise, as in the mixture"
     return f"{'a noise' if is_noise(name) else 'a talker'}, as in the mixture"
 
 
@@ -230,8 +230,14 @@ def _formats(description: Description) -> Iterator[str]:
     """Yields a line on each format: what it is, and where."""
     formats = dict.fromkeys(form for part in description.parts for form in part.summary.options.formats)
     for form in formats:
-        corpora = dict.fromkeys(
-            part.summary.part.corpus for part in description.parts if form in part.summary.options.formats
-        )
-        folders = ", ".join(f"`{name}/`" if form == "wav" else f"`{name}/{form}/`" for name in corpora)
+        parts = (part for part in description.parts if form in part.summary.options.formats)
+        folders = ", ".join(dict.fromkeys(f"`{_folder(part, form)}/`" for part in parts))
         yield f"- {_READERS[form]}: {folders}"
+
+
+def _folder(part: DescribedPart, form: str) -> str:
+    """Returns the folder of a part in a format: of WAV files, the topmost one that is theirs alone."""
+    summary = part.summary
+    if form != "wav":
+        return f"{summary.part.corpus}/{form}"
+    return part.recipe.wav_path(summary.part, summary.options.variants[0], "*", "*").split("/")[0]

@@ -440,3 +440,11 @@ def test_help_states_defaults(mixtape: Mixtape) -> None:
     text = " ".join(mixtape("align", "--help", workers=None).out.split())
     for default in ("(default: 16000)", "(default: 25)", "(default: hold)", "(default: whole files)"):
         assert default in text
+    assert "(default: )" not in text
+
+
+def test_the_licence_of_the_videos_can_be_stated(align: Align, tmp_path: Path) -> None:
+    align("--licence", "video=CC BY 4.0")
+    assert "license: cc-by-4.0" in (tmp_path / "out" / "README.md").read_text()
+    outcome = align("--licence", "videos=CC BY 4.0")
+    assert (outcome.status, "--licence videos=CC BY 4.0: wanted ROOT=TEXT" in outcome.err) == (2, True)

@@ -84,7 +84,7 @@ def test_help_states_every_flag_and_every_default(name: str, parser: argparse.Ar
         assert action.help, action
         for flag in action.option_strings:
             assert flag in text
-        if action.default not in (None, False, [], argparse.SUPPRESS):
+        if action.default not in (None, False, "", [], argparse.SUPPRESS):
             given = action.default if isinstance(action.default, list) else [action.default]
             assert f"(default: {' '.join(map(str, given))})" in text, action.dest
 

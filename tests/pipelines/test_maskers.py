@@ -96,6 +96,7 @@ def test_durations_are_measured_unless_given(mixtape: Mixtape, corpus: Path, tmp
     outcome = mixtape("metadata", "lrs3", "--corpus", corpus, "--out", tmp_path / "out")
     assert outcome.status == 0
     assert outcome.out.startswith("listed 0 targets and 0 speech maskers from 5 videos, rejected 0")
+    assert "; no speaker has enough talk (300 s), in " in outcome.out
     assert read(tmp_path / "out", "target_speech_list.json") == []
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,12 +121,16 @@ def test_what_the_card_says(made: Callable[[str], Path]) -> None:
     assert "| WHAM! noises | CC BY-NC 4.0 | http://wham.whisper.ai | G. Wichern" in text
     assert "**Terms of the whole: [CC BY-NC 4.0](https://creativecommons.org/licenses/by-nc/4.0/).**" in text
     assert "- WHAM! noises: no commercial use" in text
+    assert "published tree of the recipe: `Libri2Mix/`\n" in text
     assert str(made("librimix").parent) not in text
 
 
 def test_dry_references_are_told(made: Callable[[str], Path]) -> None:
     text = (made("mixtures") / CARD_PATH).read_text()
     assert "- `s1_dry`: the direct sound alone of `s1`, where it is in a room" in text
+    names = re.findall(r"^- `(\w+)`:", text, re.MULTILINE)
+    kinds = [("mix_" in name, name.startswith("noise")) for name in names]
+    assert kinds == sorted(kinds)
     assert "- noise, rir, speech: licence unknown: find out before anything is passed on" in text
 
 

@@ -192,6 +192,13 @@ def test_an_output_without_finished_parts_has_a_report_too(made: Made) -> None:
     assert "No part of this output is finished." in page.text
 
 
+def test_an_output_without_mixtures_has_no_line_on_them(made: Made) -> None:
+    options = dataclasses.replace(made.job.options, types=())
+    page = Page(make_report(dataclasses.replace(made.job, options=options), []))
+    assert page.problems == []
+    assert "Sources librispeech (CC BY 4.0), wham (CC BY-NC 4.0) Rates 8000" in page.text
+
+
 # --- rejects ---
 
 

@@ -80,7 +80,8 @@ def library() -> Any:
         import av
     except ImportError as error:
         raise UsageError(
-            f"reading video needs PyAV, which is not there ({error}); pip install 'mixtape[video]'"
+            f"reading video needs PyAV, which is not there ({error}); "
+            "pip install '.[video]' in Mixtape's folder"
         ) from error
     return av
 
