@@ -23,6 +23,7 @@ from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.storage import OWN_FOLDER, OutputTree
+from transforms.verification import check_checksums
 from transforms.version import VERSION
 
 REPORT_PATH = f"{OWN_FOLDER}/report.html"
@@ -144,7 +145,8 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
     before = read_run(tree)
     known = {name: before.get(name) for name in facts}
     wanted = (REPORT_PATH, *((CARD_PATH, CROISSANT_PATH) if any(one.written for one in stored) else ()))
-    if json.dumps(known) == json.dumps(facts) and all(map(tree.exists, wanted)):
+    is_same = json.dumps(known) == json.dumps(facts)
+    if is_same and all(map(tree.exists, wanted)) and not check_checksums(tree, stored):
         return []
     notes = publish(tree, stored)
     tree.remove(REPORT_PATH)

@@ -19,7 +19,14 @@ from transforms.record import check_finished, part_job, recorded_job
 from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
 from transforms.story import near_matches
-from transforms.verification import FINDINGS_PATH, ShardCheck, write_findings
+from transforms.verification import (
+    FINDINGS_PATH,
+    Mismatch,
+    ShardCheck,
+    check_checksums,
+    check_part,
+    write_findings,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Checks:
     Attributes:
         job: how it was made.
         part: its name.
-        shards: the shards to look at.
+        shards: all of its shards.
     """
 
     job: RenderJob
@@ -47,12 +54,13 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     job = recorded_job(arguments.out, moved_roots)
     checks = choose_checks(job, sample=sample, ids=arguments.items)
     if arguments.dry_run:
-        shards = [shard for group in checks for shard in group.shards]
+        shards = [shard for group in checks for shard in group.shards if shard.ids]
         items = sum(len(shard.ids) for shard in shards)
         print(f"{counted(items, 'item')} in {counted(len(shards), 'shard')} would be checked")
         return 0
-    counters = run_pipeline(functools.partial(build, out=job.out, checks=checks), running)
-    mismatches = counters.get("mismatches", 0)
+    found = check_merged(job.tree)
+    counters = run_pipeline(functools.partial(build, out=job.out, checks=checks, merged=found), running)
+    mismatches = counters.get("mismatches", 0) + len(found)
     running.say(
         f"checked {counted(counters.get('items_checked', 0), 'item')} and "
         f"{counted(counters.get('files_checked', 0), 'file')}: "
@@ -91,7 +99,8 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         missing -= {item_id for _, item_id in chosen}
         near += [one for name in missing for one in near_matches(name, (item_id for _, item_id in written))]
         grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
-        shards = [ShardCheck(shard, tuple(item_id for _, item_id in pairs)) for shard, pairs in grouped]
+        ids_of = {shard: tuple(item_id for _, item_id in pairs) for shard, pairs in grouped}
+        shards = [ShardCheck(shard, ids_of.get(shard, ())) for shard in plan.shards]
         checks.append(Checks(part_job(job, summary, plan), summary.part.name, tuple(shards)))
     _check_roots(job, roots)
     if missing:
@@ -126,7 +135,14 @@ def _check_roots(job: RenderJob, needed: Set[str]) -> None:
         raise UsageError(problems)
 
 
-def build(pipeline: Any, *, out: str, checks: Sequence[Checks]) -> None:
+def check_merged(tree: OutputTree) -> list[Mismatch]:
+    """Checks what is merged from shards: tables, indices and records of parts, and checksums."""
+    summaries = stored_summaries(tree)
+    tables = [found for summary in summaries for found in check_part(tree, summary)]
+    return tables + check_checksums(tree, summaries)
+
+
+def build(pipeline: Any, *, out: str, checks: Sequence[Checks], merged: Sequence[Mismatch]) -> None:
     """Adds the checking of shards, and the writing of what was found, to a pipeline."""
     import apache_beam as beam
 
@@ -140,6 +156,8 @@ def build(pipeline: Any, *, out: str, checks: Sequence[Checks]) -> None:
         # Mismatch
         for group in checks
     ]
+    found.append(pipeline | "Merged" >> beam.Create(merged, reshuffle=False).with_output_types(Mismatch))
+    # Mismatch
     mismatches = found | "JoinMismatches" >> beam.Flatten(pipeline=pipeline)
     # Mismatch
     (

@@ -61,14 +61,12 @@ def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
         StorageError: a file cannot be read or written.
     """
     described = describe(tree, summaries)
-    sums: dict[str, str] = {}
-    for summary in summaries:
-        sums |= read_checksums(tree, summary.part.name)
+    sums = _sums(tree, summaries)
     holds_any = described.items > 0
     contents: dict[str, tuple[Callable[[bytes], bool], bytes]] = {
         CARD_PATH: (_is_our_card, card(described).encode() if holds_any else b""),
         CROISSANT_PATH: (_is_our_croissant, croissant_json(described, sums) if holds_any else b""),
-        CHECKSUMS_PATH: (_are_our_checksums, _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""),
+        CHECKSUMS_PATH: (_are_our_checksums, checksums(tree, summaries)),
     }
     places = [_put(tree, path, is_ours, data) for path, (is_ours, data) in contents.items()]
     aside = [place for place in places if place.startswith(OWN_FOLDER)]
@@ -114,4 +112,20 @@ def _is_our_croissant(data: bytes) -> bool:
 
 
 def _are_our_checksums(data: bytes) -> bool:
+def checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> bytes:
+    """Returns the checksums to publish of an output; nothing where no file holds a whole shard.
+
+    Raises:
+        StorageError: those of a part cannot be read.
+    """
+    sums = _sums(tree, summaries)
+    return _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""
+
+
+def _sums(tree: OutputTree, summaries: Sequence[PartSummary]) -> dict[str, str]:
+    """Returns the SHA-256 of every archive and record of an output, by path."""
+    parts = (read_checksums(tree, summary.part.name) for summary in summaries)
+    return {path: digest for part in parts for path, digest in part.items()}
+
+
     return data.startswith(_CHECKSUMS_MARK)

@@ -9,7 +9,7 @@ from transforms.finishing import PartSummary, finish_part
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, process_shard
 from transforms.storage import Listings
-from transforms.verification import CheckResult, Mismatch, ShardCheck, check_shard
+from transforms.verification import Mismatch, ShardCheck, check_shard
 
 
 class _ProcessShard(beam.DoFn):
@@ -95,19 +95,29 @@ class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollectio
         return finished
 
 
-def _count_checks(result: CheckResult) -> CheckResult:
-    for name, amount in (
-        ("items_checked", result.items),
-        ("files_checked", result.files),
-        ("mismatches", len(result.mismatches)),
-    ):
-        Metrics.counter(VerifyShards, name).inc(amount)
-    return result
+class _CheckShard(beam.DoFn):
+    """Compares one shard with its ledger."""
+
+    def __init__(self, job: RenderJob) -> None:
+        self._job = job
+
+    def setup(self) -> None:
+        self._listings = Listings()
+
+    def process(self, check: ShardCheck) -> tuple[Mismatch, ...]:
+        result = check_shard(self._job, check, self._listings)
+        for name, amount in (
+            ("items_checked", result.items),
+            ("files_checked", result.files),
+            ("mismatches", len(result.mismatches)),
+        ):
+            Metrics.counter(VerifyShards, name).inc(amount)
+        return result.mismatches
 
 
 @dataclasses.dataclass
 class VerifyShards(beam.PTransform[beam.PCollection[ShardCheck], beam.PCollection[Mismatch]]):
-    """Compares items with their ledgers, on disk and rendered again.
+    """Compares shards with their ledgers: all sizes, and items on disk and rendered again.
 
     Attributes:
         job: output, roots, recipe and options, as the output was made.
@@ -124,10 +134,7 @@ class VerifyShards(beam.PTransform[beam.PCollection[ShardCheck], beam.PCollectio
             checks
             | "Spread" >> beam.Reshuffle()
             # ShardCheck, on whichever worker is free
-            | "Check" >> beam.Map(lambda check, job: check_shard(job, check), job=self.job)
-            | "Count" >> beam.Map(_count_checks).with_output_types(CheckResult)
-            # CheckResult
-            | "Mismatches" >> beam.FlatMap(lambda result: result.mismatches).with_output_types(Mismatch)
+            | "Check" >> beam.ParDo(_CheckShard(self.job)).with_output_types(Mismatch)
             # Mismatch
         )
         return mismatches

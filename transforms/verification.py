@@ -10,15 +10,18 @@ import soundfile
 from transforms import ledger as ledgers
 from transforms.audio import decode_pcm
 from transforms.errors import SourceError, StorageError
+from transforms.finishing import PartSummary
 from transforms.ledger import ItemRecord, ShardLedger
 from transforms.plan import Mixture, RenderOptions, Shard, Variant
+from transforms.publishing import CHECKSUMS_PATH, checksums
 from transforms.rejects import csv_bytes
 from transforms.rendering import render_item
 from transforms.sharding import RenderJob, item_record, samples_crc32c
 from transforms.sinks.wav import WavSink
-from transforms.storage import OWN_FOLDER, OutputTree
+from transforms.storage import OWN_FOLDER, Listings, OutputTree
 
 FINDINGS_PATH = f"{OWN_FOLDER}/verify.csv"
+_MISSING = "is missing; render again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """What to check of a shard: some items by id, or all of them."""
+    """What to check of a shard: the content of some items, by id, or of all; without any, sizes alone."""
 
     shard: Shard
     ids: tuple[str, ...]
@@ -50,7 +53,7 @@ class CheckResult:
 
     Attributes:
         items: items checked.
-        files: files read and compared.
+        files: files of which the content was read and compared.
         mismatches: what is not as the ledger says.
     """
 
@@ -59,10 +62,16 @@ class CheckResult:
     mismatches: tuple[Mismatch, ...]
 
 
-def check_shard(job: RenderJob, check: ShardCheck) -> CheckResult:
-    """Compares items of a shard with its ledger: files on disk, and streams rendered again.
+def check_shard(job: RenderJob, check: ShardCheck, listings: Listings | None = None) -> CheckResult:
+    """Compares a shard with its ledger: files on disk, and streams of some items rendered again.
 
-    Files that hold a whole shard are compared too. Raises nothing about what it finds.
+    Every file must have its size; of the items to check, and of files that hold a shard with such items,
+    the content is compared too. Raises nothing about what it finds.
+
+    Args:
+        job: how the output was made.
+        check: what to check.
+        listings: folders of a store are listed once per ``listings``.
     """
     ledger = ledgers.read_ledger(job.tree, check.shard.name)
     if ledger is None:
@@ -70,17 +79,67 @@ def check_shard(job: RenderJob, check: ShardCheck) -> CheckResult:
         return CheckResult(
             0, 0, (Mismatch(check.shard.name, ledgers.ledger_path(check.shard.name), problem),)
         )
+    records = [item for item in ledger.items if item.id in check.ids]
+    misfits = _misfits(job, check.shard, ledger, listings or Listings())
+    if not records:
+        return CheckResult(0, 0, tuple(misfits.values()))
     plan = job.stored_plan(check.shard.part.name)
     mixtures = {mixture.id: mixture for mixture in plan.read_shard(check.shard.index)}
-    records = [item for item in ledger.items if item.id in check.ids]
     files = list(_file_checks(job, check.shard, ledger, records))
     streams = [
         mismatch
         for record in records
         for mismatch in _stream_mismatches(job, mixtures.get(record.id), record)
     ]
-    found = [mismatch for mismatch in files if mismatch is not None]
-    return CheckResult(len(records), len(files), tuple(found + streams))
+    changed = [found for found in files if found is not None and found.what not in misfits]
+    return CheckResult(len(records), len(files), (*misfits.values(), *changed, *streams))
+
+
+def check_part(tree: OutputTree, summary: PartSummary) -> list[Mismatch]:
+    """Compares the sizes of a part's tables, indices and the like with what its summary says."""
+    listings = Listings()
+    problems = (
+        (path, _size_problem(tree, path, size_bytes, listings)) for path, size_bytes in summary.files.items()
+    )
+    return [Mismatch(summary.part.name, path, problem) for path, problem in problems if problem]
+
+
+def check_checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[Mismatch]:
+    """Compares the published checksums of an output with those of its parts."""
+    wanted = checksums(tree, summaries)
+    places = (CHECKSUMS_PATH, f"{OWN_FOLDER}/{CHECKSUMS_PATH}") if wanted else ()
+    there = [place for place in places if tree.exists(place)]
+    if any(tree.read(place) == wanted for place in there) or not wanted:
+        return []
+    problem = "is not as it was written; render again" if there else _MISSING
+    return [Mismatch("output", CHECKSUMS_PATH, problem)]
+
+
+def _misfits(job: RenderJob, shard: Shard, ledger: ShardLedger, listings: Listings) -> dict[str, Mismatch]:
+    """Returns, by path, what is wrong with the files of a shard that have not the size they should have."""
+    wanted = [(shard.name, file.path, file.size_bytes) for file in ledger.files]
+    if "wav" in job.options.formats:
+        sink = WavSink(job.tree, job.rules, job.options)
+        wanted += [
+            (item.id, path, size_bytes)
+            for item in ledger.items
+            for path, size_bytes in sink.item_files(shard.part, item)
+        ]
+    problems = (
+        (name, path, _size_problem(job.tree, path, size_bytes, listings)) for name, path, size_bytes in wanted
+    )
+    return {path: Mismatch(name, path, problem) for name, path, problem in problems if problem}
+
+
+def _size_problem(tree: OutputTree, path: str, size_bytes: int | None, listings: Listings) -> str:
+    """Says what is wrong with a file that is missing or not as long as it should be; nothing of others."""
+    try:
+        found = listings.size(tree.url(path))
+    except StorageError as error:
+        return error.problem
+    if found is None:
+        return _MISSING
+    return "" if found == size_bytes else f"has {found} bytes instead of {size_bytes}; render again"
 
 
 def _file_checks(

@@ -59,17 +59,17 @@ def halve(path: Path) -> None:
             flip_last_byte,
             f"m0003,{WAV},its samples are not those that were written; render with --force",
         ),
-        (WAV, Path.unlink, f"m0003,{WAV},no such file or folder; check the path"),
+        (WAV, Path.unlink, f"m0003,{WAV},is missing; render again"),
         (
             TAR,
-            halve,
+            flip_last_byte,
             f"Libri2Mix-train-100-000001,{TAR},"
             "its bytes are not those that were written; render with --force",
         ),
         (
             RECORDS,
             Path.unlink,
-            f"Libri2Mix-train-100-000000,{RECORDS},no such file or folder; check the path",
+            f"Libri2Mix-train-100-000000,{RECORDS},is missing; render again",
         ),
     ],
 )
@@ -85,6 +85,48 @@ def test_a_damaged_file_is_named_in_a_line(
         finding,
     ]
     assert (out / "_mixtape" / "verify.csv").read_text().splitlines()[1:] == [finding]
+
+
+def append_byte(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"\n")
+
+
+TABLE = "Libri2Mix/wav8k/min/metadata/mixture_train-100_mix_clean.csv"
+
+
+@pytest.mark.parametrize(
+    "words", [["--all"], ["--sample", "1"], ["--items", "m0000"]], ids=lambda one: one[0]
+)
+@pytest.mark.parametrize(
+    ("name", "item"),
+    [
+        (WAV, "m0003"),
+        (TAR, "Libri2Mix-train-100-000001"),
+        (TABLE, "Libri2Mix-train-100"),
+        ("checksums.sha256", "output"),
+    ],
+)
+@pytest.mark.parametrize("damage", [append_byte, Path.unlink])
+def test_files_of_another_size_are_found_however_few_items_are_checked(
+    mixtape: Mixtape,
+    corpus: trees.Corpus,
+    out: Path,
+    name: str,
+    item: str,
+    damage: Callable[[Path], None],
+    words: list[str],
+) -> None:
+    damage(out / name)
+    outcome = mixtape("verify", out, *words)
+    assert outcome.status == 1
+    (finding,) = outcome.out.splitlines()[2:]
+    assert finding.startswith(f"{item},{name},")
+    assert finding.endswith("; render again")
+    if words == ["--all"]:
+        again = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+        assert mixtape(*again).status == 0
+        assert mixtape("verify", out, *words).status == 0
 
 
 def test_findings_go_when_they_are_mended(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
@@ -130,7 +172,7 @@ def test_what_to_check_can_be_chosen(mixtape: Mixtape, out: Path, words: list[st
 
 def test_a_sample_is_spread_evenly(out: Path) -> None:
     (group,) = choose_checks(recorded_job(str(out), {}), sample=2, ids=None)
-    assert [check.ids for check in group.shards] == [("m0000",), ("m0002",)]
+    assert [check.ids for check in group.shards] == [("m0000",), ("m0002",), ()]
     (everything,) = choose_checks(recorded_job(str(out), {}), sample=0, ids=None)
     assert [check.ids for check in everything.shards] == [("m0000", "m0001"), ("m0002", "m0003"), ("m0004",)]
 

@@ -27,6 +27,7 @@ WAV = "Libri2Mix/wav8k/min/train-100/mix_clean/m0001.wav"
 TAR = "Libri2Mix/webdataset/wav8k/max/train-100-000000.tar"
 RECORD = "Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/libri2mix_wav8k_min-train-100.tfrecord-00000-of-00003"
 GONE = "no such file or folder; check the path"
+MISSING = "is missing; render again"
 OTHER_BYTES = "its bytes are not those that were written; render with --force"
 OTHER_SAMPLES = "its samples are not those that were written; render with --force"
 
@@ -64,7 +65,7 @@ def test_a_good_shard(job: RenderJob) -> None:
     streams, shard_files = 2 * 5, 2 * 3
     assert check(job) == CheckResult(2, 2 * streams + shard_files, ())
     assert check(job, ids=("m0001",)) == CheckResult(1, streams + shard_files, ())
-    assert check(job, 1, ()) == CheckResult(0, shard_files, ())
+    assert check(job, 1, ()) == CheckResult(0, 0, ())
 
 
 def test_items_of_other_shards_are_not_its_business(job: RenderJob) -> None:
@@ -84,21 +85,35 @@ def test_a_changed_byte(job: RenderJob, out: Path, name: str, offset: int) -> No
     assert check(job).mismatches == (Mismatch("Libri2Mix-train-100-000000", name, OTHER_BYTES),)
 
 
-def test_truncated_and_missing_files(job: RenderJob, out: Path) -> None:
+@pytest.mark.parametrize("ids", [IDS, ()], ids=["contents", "sizes"])
+def test_truncated_and_missing_files(job: RenderJob, out: Path, ids: tuple[str, ...]) -> None:
+    sizes = [(out / name).stat().st_size for name in (TAR, WAV.replace("m0001", "m0000"))]
     os.truncate(out / TAR, 1000)
     (out / RECORD).unlink()
     (out / WAV).unlink()
     os.truncate(out / WAV.replace("m0001", "m0000"), 50)
-    assert set(check(job).mismatches) == {
-        Mismatch("Libri2Mix-train-100-000000", TAR, OTHER_BYTES),
-        Mismatch("Libri2Mix-train-100-000000", RECORD, GONE),
-        Mismatch("m0001", WAV, GONE),
-        Mismatch("m0000", WAV.replace("m0001", "m0000"), OTHER_SAMPLES),
+    tar_bytes, wav_bytes = sizes
+    assert set(check(job, ids=ids).mismatches) == {
+        Mismatch("Libri2Mix-train-100-000000", TAR, f"has 1000 bytes instead of {tar_bytes}; render again"),
+        Mismatch("Libri2Mix-train-100-000000", RECORD, MISSING),
+        Mismatch("m0001", WAV, MISSING),
+        Mismatch(
+            "m0000", WAV.replace("m0001", "m0000"), f"has 50 bytes instead of {wav_bytes}; render again"
+        ),
     }
 
 
+@pytest.mark.parametrize("name", [WAV, TAR, RECORD])
+def test_an_appended_byte(job: RenderJob, out: Path, name: str) -> None:
+    with (out / name).open("ab") as file:
+        file.write(b"\0")
+    (found,) = check(job, ids=("m0000",)).mismatches
+    assert found.what == name
+    assert found.problem.endswith("; render again")
+
+
 def test_a_file_that_is_no_audio(job: RenderJob, out: Path) -> None:
-    (out / WAV).write_bytes(b"words")
+    (out / WAV).write_bytes(b"words".ljust((out / WAV).stat().st_size))
     (found,) = check(job).mismatches
     assert found.what == WAV
     assert found.problem.startswith("is not readable audio (")
