@@ -214,7 +214,8 @@ def render_held(request: RenderRequest, notes: RunNotes) -> int:
     tree = request.job.tree
     roots = read_run(tree).get("roots", {})
     plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
-    notes.shards_made = _run_shards(request, plans)
+    notes.plans = plans
+    notes.shards_made = _run_shards(request, plans, notes)
     for plan in plans:
         prune.remove_extra_shards(request.job, plan)
     notes.summaries = summaries = [_finished(request.job, plan) for plan in plans]
@@ -236,11 +237,12 @@ def _finished(job: RenderJob, plan: StoredPlan) -> PartSummary:
     return finish_part(job, plan.part.name) if summary is None else summary
 
 
-def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan]) -> int:
+def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan], notes: RunNotes) -> int:
     """Runs the pipeline over all shards that may need work; returns how many were made."""
     local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
     shards = _shards_to_make(request.job, shards, read=local)
+    notes.begin(request.job.tree, shards)
     for plan in plans:
         if not is_finished(request.job, plan.part.name, plan.shard_count):
             output.forget_summary(request.job, plan.part.name)

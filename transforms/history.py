@@ -22,8 +22,8 @@ class RunEntry:
         outcome: ``made``, ``nothing to do``, ``handed over`` (as a template), ``broken off`` or
             ``interrupted``.
         status: exit status; 1 also where items were rejected beyond the limit.
-        planned: items of the plans at hand; with ``written`` and ``rejected``, 0 for runs that broke off.
-        written: items that the output now holds of them.
+        planned: items of the plans at hand; 0 for runs that ended before they had any.
+        written: items that the output now holds of them; of a run that broke off, those of whole shards.
         rejected: items that could not be made.
         shards_made: shards that were made, or made anew.
         shards_kept: shards that stood and were left as they are.

@@ -245,11 +245,16 @@ def test_an_interrupted_run_says_so(
     signal_number: int,
 ) -> None:
     interrupted = start()
-    interrupted.wait_for(share_done(0.3))
+    interrupted.wait_for(share_done(0.5))
     whom(interrupted.process.pid, signal_number)
     assert interrupted.end() == (130, "mixtape: interrupted; the same command goes on from here\n")
     (line,) = map(json.loads, (interrupted.out / HISTORY).read_text().splitlines())
-    assert line["outcome"] == "interrupted"
+    made = [json.loads(path.read_bytes()) for path in (interrupted.out / "_mixtape/ledger").iterdir()]
+    assert made, "interrupted before the first shard stood"
+    assert (line["outcome"], line["planned"]) == ("interrupted", MIXTURES)
+    assert (line["shards_made"], line["shards_kept"]) == (len(made), 0)
+    assert line["written"] == sum(len(ledger["items"]) for ledger in made)
+    assert line["rejected"] == sum(len(ledger["rejects"]) for ledger in made)
     assert_completed(corpus, interrupted.out, whole)
 
 

@@ -16,8 +16,10 @@ from pipelines import render as render_module
 from pipelines.recording import recorded_run
 from tests import trees
 from tests.pipelines.conftest import Mixtape
-from transforms import history
+from transforms import history, sharding
 from transforms.errors import MixtapeError, StorageError, StoreUnavailableError, UsageError
+from transforms.plan import StoredPlan
+from transforms.record import recorded_job
 from transforms.storage import OutputTree
 from transforms.version import VERSION
 
@@ -95,6 +97,31 @@ def test_a_run_that_breaks_off_says_why(
     assert (line["outcome"], line["status"]) == ("broken off", 1)
     assert "no space left on the device" in line["problem"]
     assert line["shards_made"] == 3
+
+
+def test_a_run_that_breaks_off_between_shards_counts_what_stands(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three shards one stands, one is made again, and one keeps the ledger of another source."""
+    flags = [*corpus.flags(tmp_path / "out"), *corpus.small_flags()]
+    assert mixtape(*flags).status == 0
+    for number in (2, 4):
+        trees.write_noise(corpus.utterance(number), 720, seed=99)
+
+    def break_off(*_: object, **__: object) -> None:
+        sharding.render_shard(request_job, shards[1])
+        raise StorageError("/out", "no space left on the device")
+
+    part = tmp_path / "out/_mixtape/plan" / f"{corpus.part.name}.parquet"
+    shards = StoredPlan.open(str(part)).shards
+    request_job = recorded_job(str(tmp_path / "out"), {})
+    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards, read: list(shards)[1:])
+    monkeypatch.setattr(render_module, "run_pipeline", break_off)
+    assert mixtape(*flags).status == 1
+    _, line = lines(tmp_path / "out")
+    assert (line["outcome"], line["planned"], line["written"], line["rejected"]) == ("broken off", 5, 4, 0)
+    assert (line["shards_made"], line["shards_kept"]) == (1, 1)
+    assert line["parts"] == {corpus.part.name: {"planned": 5, "written": 4, "rejected": 0, "shards": 3}}
 
 
 @pytest.mark.parametrize(
