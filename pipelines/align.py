@@ -52,13 +52,14 @@ class AlignRequest:
 def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     """Runs the command. Raises MixtapeError; returns the exit status."""
     request = make_request(Checker(arguments), passed_on)
+    are_known = _are_known(request)
     if arguments.dry_run:
         _print_estimate(request)
         return 0
     tree = request.rendering.job.tree
     output.check_writable(tree)
     with recorded_run(tree, arguments.command_line) as notes:
-        align(request, notes)
+        align(request, notes, look=not are_known)
     return notes.status
 
 
@@ -112,15 +113,38 @@ def _frames_per_segment(checker: Checker, fps: Fraction) -> int:
     return frames
 
 
-def align(request: AlignRequest, notes: RunNotes) -> None:
+def _are_known(request: AlignRequest) -> bool:
+    """Tells whether the output knows of every file, and of no other, what is in it.
+
+    Raises:
+        UsageError: there are no files.
+        StorageError: the corpus cannot be listed.
+    """
+    known = {} if request.rendering.job.force else {file.path: file for file in _files(request)}
+    files = listed_files(request.corpus, containers.SUFFIXES, known)
+    if not files:
+        endings = " ".join(containers.SUFFIXES)
+        raise UsageError(
+            f"--corpus {request.corpus}: holds no video file (looked for {endings} at any depth)"
+        )
+    return len(files) == len(known) and all(file.found for file in files)
+
+
+def align(request: AlignRequest, notes: RunNotes, *, look: bool) -> None:
     """Looks at the files, plans their segments and renders them, in an output that this run holds.
+
+    Args:
+        request: what to align.
+        notes: told what came of it.
+        look: look at the files; without, all that is to be known of them is stored.
 
     Raises:
         MixtapeError: the run breaks off.
     """
     running, job = request.rendering.running, request.rendering.job
-    running.say("looking at the files")
-    run_pipeline(functools.partial(build, request=request), running)
+    if look:
+        running.say("looking at the files")
+        run_pipeline(functools.partial(build, request=request), running)
     planned = plan_input(request)
     output.check_fits(job.tree, [planned], prune=request.rendering.prune)
     output.check_roots(job.tree, [planned], job.roots)
@@ -147,17 +171,8 @@ def _files(request: AlignRequest) -> Iterator[ProbedFile]:
 
 
 def plan_input(request: AlignRequest) -> PlanInput:
-    """Returns the plan of the files that were looked at, read anew each time it is asked for.
-
-    Raises:
-        UsageError: there are none.
-    """
+    """Returns the plan of the files that were looked at, read anew each time it is asked for."""
     stems = stems_of(file.path for file in _files(request))
-    if not stems:
-        endings = " ".join(containers.SUFFIXES)
-        raise UsageError(
-            f"--corpus {request.corpus}: holds no video file (looked for {endings} at any depth)"
-        )
     return PlanInput(
         request.part,
         sum(1 for _ in request.plan.mixtures(_files(request), stems)),

@@ -417,9 +417,23 @@ def test_segments_of_no_length(mixtape: Mixtape, corpus: Path, tmp_path: Path, s
 
 def test_a_folder_without_videos(mixtape: Mixtape, tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    outcome = mixtape("align", "--corpus", tmp_path / "videos", "--out", tmp_path / "out")
-    assert outcome.status == 2
-    assert "holds no video file (looked for .mp4" in outcome.err
+    for words in ([], ["--dry-run"]):
+        outcome = mixtape("align", "--corpus", tmp_path / "videos", "--out", tmp_path / "out", *words)
+        assert outcome.status == 2
+        assert "holds no video file (looked for .mp4" in outcome.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_known_are_not_looked_at_again(align: Align, corpus: Path) -> None:
+    assert "looking at the files" in align().out
+    assert "looking at the files" not in align().out
+    assert "looking at the files" in align("--force").out
+    (corpus / "broken.mp4").unlink()
+    outcome = align()
+    assert "looking at the files" in outcome.out
+    assert "rejected 1" in outcome.out
+    (corpus / "broken.mp4").write_text("still not a video")
+    assert "looking at the files" in align().out
 
 
 def test_the_corpus_is_not_written_into(mixtape: Mixtape, corpus: Path) -> None:
