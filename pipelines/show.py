@@ -4,6 +4,7 @@ import argparse
 
 from pipelines.checks import Checker
 from pipelines.runner import counted
+from transforms import storage
 from transforms.extraction import files_of
 from transforms.record import recorded_job
 from transforms.storage import OutputTree, only_run
@@ -15,6 +16,8 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     del passed_on
     checker = Checker(arguments)
     moved_roots = checker.roots(arguments.root)
+    if (folder := arguments.play_files) and storage.exists(folder) and not storage.is_folder(folder):
+        checker.problems.append(f"--play-files {folder}: is a file; name a folder")
     checker.raise_problems()
     stories = find_item(recorded_job(arguments.out, moved_roots), arguments.item)
     print("\n".join(map(tell, stories)), end="")

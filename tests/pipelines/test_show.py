@@ -49,6 +49,17 @@ def test_a_rejected_item_has_no_files(mixtape: Mixtape, corpus: trees.Corpus, tm
     assert not (tmp_path / "play").exists() or trees.files(tmp_path / "play") == []
 
 
+def test_a_file_in_place_of_the_folder_to_play_from_is_refused_at_once(
+    mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path
+) -> None:
+    render(mixtape, corpus, tmp_path / "out", "wav")
+    (tmp_path / "play").write_text("mine")
+    outcome = mixtape("show", tmp_path / "out", "m0002", "--play-files", tmp_path / "play", workers=None)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.problems == [f"--play-files {tmp_path / 'play'}: is a file; name a folder"]
+    assert (tmp_path / "play").read_text() == "mine"
+
+
 def test_mistakes_are_one_line_each(mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert mixtape("show", out, "m0001", workers=None).problems == [
