@@ -42,6 +42,7 @@ class VariantRecord:
         facts: what the recipe declares as facts, lists apart.
         gains, starts_s, ends_s: as ``RenderedVariant`` has them, by role, where the recipe publishes
             records of its items.
+        scale: as ``RenderedVariant`` has it; None where the recipe's peak rule never scales.
     """
 
     variant: Variant
@@ -52,9 +53,10 @@ class VariantRecord:
     gains: Mapping[str, float] = field(default_factory=dict)
     starts_s: Mapping[str, float] = field(default_factory=dict)
     ends_s: Mapping[str, float] = field(default_factory=dict)
+    scale: float | None = None
 
 
-_OPTIONAL_FIELDS = ("facts", "gains", "starts_s", "ends_s")
+_OPTIONAL_FIELDS = ("facts", "gains", "starts_s", "ends_s", "scale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def _variant_from_json(fields: Mapping[str, Any]) -> VariantRecord:
         fields["samples"],
         fields["crc32c"],
         {mix_type: tuple(snrs) for mix_type, snrs in fields["snr_db"].items()},
-        **{name: fields.get(name, {}) for name in _OPTIONAL_FIELDS},
+        **{name: fields[name] for name in _OPTIONAL_FIELDS if name in fields},
     )
 
 

@@ -45,6 +45,8 @@ class RenderedVariant:
         ends_s: of each source by role, when its direct sound ends in the mixture: a room's echo does
             not count, nor what is beyond the last sample of this length mode.
         facts: what the recipe declares as facts, of the declared types once the item is whole.
+        scale: the linear factor that the peak rule put on all streams, which ``gains`` hold too, rounded
+            as they are; None where the recipe's peak rule never scales.
     """
 
     variant: Variant
@@ -54,6 +56,7 @@ class RenderedVariant:
     starts_s: Mapping[str, float]
     ends_s: Mapping[str, float]
     facts: Facts = field(default_factory=dict)
+    scale: float | None = None
 
     @property
     def samples(self) -> int:
@@ -353,8 +356,9 @@ def _render_rate(
         gains = {role: _rounded(gain * made.factor) for role, gain in placed.gains.items()}
         variant = Variant(rate_hz, mode)
         ends_s = {role: min(end_s, length / rate_hz) for role, end_s in placed.ends_s.items()}
+        scale = _rounded(made.factor) if recipe.rules.peak in _SCALING_RULES else None
         rendered.append(
-            RenderedVariant(variant, made.pcm, snr, gains, placed.starts_s, ends_s, facts=made.facts)
+            RenderedVariant(variant, made.pcm, snr, gains, placed.starts_s, ends_s, made.facts, scale)
         )
     return rendered
 
@@ -433,3 +437,4 @@ _DIVISORS: Mapping[PeakRule, Callable[[Sequence[Samples]], float]] = {
     "joint": joint_divisor,
     "full_scale": full_scale_divisor,
 }
+_SCALING_RULES: frozenset[PeakRule] = frozenset({"scale", *_DIVISORS})

@@ -25,6 +25,7 @@ from transforms.recipes import Recipe
 from transforms.record import part_job, read_run
 from transforms.rejects import Reject
 from transforms.rendering import RenderedMixture, render_item
+from transforms.report_speakers import Grid, speaker_table
 from transforms.report_strips import strip_uri
 from transforms.sharding import RenderJob
 from transforms.statistics import Histogram
@@ -61,6 +62,10 @@ _FAMILIES = {
         "Applied gain",
         "From the recording to what is written: the level, and what keeps the mixture below full scale.",
     ),
+    "scale_db": (
+        "Clip scale",
+        "What the rule on peaks put on all streams of a mixture alike; at 0 dB it changed nothing.",
+    ),
     "av_offset_ms": ("Offset of sound", "By how much the sound of each file begins after its pictures."),
     "source_fps": ("Pictures per second", "Rate of each file's pictures; of a variable one the mean."),
     "snr_db": ("SNR", "Each source against the rest of its mixture, as measured in every length mode."),
@@ -68,6 +73,10 @@ _FAMILIES = {
     "mixtures": ("Use of speakers", "In how many mixtures each speaker is."),
     "utterances": ("Utterances of speakers", "How many different utterances are used of each speaker."),
 }
+_SPEAKER_TABLES = (
+    "Speakers and their utterances",
+    "Each number counts speakers: those with so many utterances in use, each in so many mixtures on average.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +193,7 @@ def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
         speakers=len({name for summary in summaries for name in summary.statistics.speakers}),
         groups=groups[:_MOST_KINDS],
         more_groups=len(groups[_MOST_KINDS:]),
-        families=distributions(summaries),
+        families=[*distributions(summaries), *speaker_tables(summaries)],
         listening=[listen(job, summary, part_count=len(summaries)) for summary in summaries],
         range_db=streams.RANGE_DB,
         finished=record.get("finished", ""),
@@ -239,6 +248,20 @@ def distributions(summaries: Sequence[PartSummary]) -> list[Family]:
     ]
 
 
+def speaker_tables(summaries: Sequence[PartSummary]) -> list[Family]:
+    """Draws speakers against the use of their utterances: a panel per part, all with the same cells."""
+    known = {one.part.name: one.statistics.speaker_use for one in summaries if one.statistics.speaker_use}
+    if not known:
+        return []
+    title, explanation = _SPEAKER_TABLES
+    grid = Grid.of([use for uses in known.values() for use in uses])
+    panels = []
+    for part, uses in known.items():
+        svg, beyond = speaker_table(f"{title}, {part}", uses, grid=grid)
+        panels.append(Panel(f"{part}, {beyond:,} beyond" if beyond else part, _markup(svg)))
+    return [Family(title, explanation, tuple(panels))]
+
+
 def _in_order(names: Iterable[str]) -> list[str]:
     """Brings what was counted of one quantity together by mixture type, the noise last."""
     split = [name.rpartition(" ") for name in names]
@@ -270,6 +293,9 @@ def _rows(name: str, summaries: Sequence[PartSummary]) -> list[charts.HistogramR
 def _caption(key: str, *names: str) -> str:
     if key == "length_s":
         return f"{names[0]} mode"
+    if key == "scale_db":
+        rate_hz, mode = names[0].split("/")
+        return f"{int(rate_hz) / 1000:g} kHz {mode}"
     return " in ".join(reversed(names))
 
 

@@ -1,4 +1,4 @@
-"""Histograms of the report as inline SVG whose colours follow the page, light or dark.
+"""Histograms and tables of the report as inline SVG whose colours follow the page, light or dark.
 
 Text is drawn in the page's ink, areas in the page's CSS variables ``--bar`` and ``--line``. The same
 data give the same bytes: no dates, no random ids, no settings of the user.
@@ -8,7 +8,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,13 @@ _STYLE: dict[str, Any] = {
 _PANEL_WIDTH_IN = 3.4
 _ROW_HEIGHT_IN = 0.68
 _AXIS_HEIGHT_IN = 0.42
+_TABLE_SIZE_IN = (3.4, 2.2)
+_TABLE_PLACE = {"left": 0.13, "right": 0.97, "top": 0.95, "bottom": 0.19}
+# In the darkest cell the number must be readable, light and dark; the lightest must be seen.
+_FAINTEST, _STRONGEST = 0.12, 0.6
 _FEWEST_BINS = 8
 _RARE = 0.001
+_MANY = 10_000
 
 
 def quantile(histogram: Histogram, share: float) -> float:
@@ -159,6 +164,71 @@ def _draw_row(axis: Any, row: HistogramRow, limits: tuple[float, float]) -> None
     place = {"transform": axis.transAxes, "va": "bottom"}
     axis.text(0, 1.04, row.label, ha="left", **place)
     axis.text(1, 1.04, row.summary(limits), ha="right", **place)
+
+
+@dataclass(frozen=True, slots=True)
+class TableAxis:
+    """One axis of a table of counts: what it shows, and the name of each edge between its cells.
+
+    Where a cell holds one whole number only, ``centred``, the edges' names stand in the middle of the
+    cells that they begin.
+    """
+
+    title: str
+    edges: tuple[str, ...]
+    centred: bool = False
+
+    @property
+    def cells(self) -> int:
+        """Count of cells along the axis."""
+        return len(self.edges) - 1
+
+    @property
+    def ticks(self) -> tuple[list[float], tuple[str, ...]]:
+        """Places in cells, and what stands there."""
+        if self.centred:
+            return [cell + 0.5 for cell in range(self.cells)], self.edges[:-1]
+        return [float(edge) for edge in range(self.cells + 1)], self.edges
+
+
+def shaded_table(
+    title: str, counts: Mapping[tuple[int, int], int], *, across: TableAxis, upwards: TableAxis
+) -> str:
+    """Draws counts of pairs as a table whose cells are the darker the more they hold.
+
+    Args:
+        title: what the table shows, for people who cannot see it; unique in a page.
+        counts: by column and row, rows counted upwards; empty cells may be left out.
+        across: the columns.
+        upwards: the rows.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=_TABLE_SIZE_IN)
+        axes = figure.subplots(gridspec_kw=_TABLE_PLACE)
+        _draw_cells(axes, {cell: count for cell, count in counts.items() if count})
+        axes.set(xlim=(0, across.cells), ylim=(0, upwards.cells))
+        axes.set_xticks(*across.ticks)
+        axes.set_yticks(*upwards.ticks)
+        axes.set_xlabel(across.title, labelpad=2)
+        axes.set_ylabel(upwards.title, labelpad=2)
+        axes.tick_params(length=3)
+        return _inline_svg(figure, title)
+
+
+def _draw_cells(axes: Any, counts: Mapping[tuple[int, int], int]) -> None:
+    from matplotlib.patches import Rectangle
+
+    most = max(counts.values(), default=0)
+    for (column, row), count in sorted(counts.items()):
+        alpha = _FAINTEST + (_STRONGEST - _FAINTEST) * count / most
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_BAR, alpha=alpha, linewidth=0))
+        text = f"{count}" if count < _MANY else f"{count / 1000:.0f}k"
+        axes.text(column + 0.5, row + 0.47, text, ha="center", va="center", fontsize=7)
 
 
 def _style() -> Any:

@@ -18,6 +18,7 @@ from transforms.attachments import scalar_facts
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError, StoreUnavailableError
 from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, SnrRecord, VariantRecord, crc32c
+from transforms.licences import NO_LICENCES, Licences
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
 from transforms.recipes import Recipe, recipe_named
 from transforms.rejects import Reject
@@ -106,7 +107,12 @@ def plan_path(part_name: str) -> str:
 
 
 def store_plan(
-    job: RenderJob, part: Part, mixtures: Iterable[Mixture], rejects: Sequence[Reject] = ()
+    job: RenderJob,
+    part: Part,
+    mixtures: Iterable[Mixture],
+    rejects: Sequence[Reject] = (),
+    *,
+    licences: Licences = NO_LICENCES,
 ) -> StoredPlan:
     """Stores a part's plan inside the output, where workers read their shards from it.
 
@@ -115,6 +121,7 @@ def store_plan(
         part: what the mixtures make up.
         mixtures: in plan order.
         rejects: planned items that cannot be made, known from the plan alone.
+        licences: those that listings state for the sources.
 
     Raises:
         StorageError: it cannot be written.
@@ -127,6 +134,7 @@ def store_plan(
         mixtures,
         shard_size=job.options.shard_size,
         settings=job.settings,
+        licences=licences,
         together=job.rules.together,
     )
     if list(rejects) != read_plan_rejects(job.tree, part.name):
@@ -359,6 +367,7 @@ def item_record(rendered: RenderedMixture, recipe: Recipe) -> ItemRecord:
                 {name: samples_crc32c(pcm) for name, pcm in variant.pcm.items()},
                 variant.snr_db,
                 scalar_facts(variant.facts),
+                scale=variant.scale,
                 **{name: getattr(variant, name) for name in recorded},
             )
             for variant in rendered.variants

@@ -48,6 +48,7 @@ BINS: Mapping[str, tuple[str, float]] = {
     "overlap_percent": ("%", 5.0),
     "gain_db": ("dB", 1.0),
     "gain_applied_db": ("dB", 1.0),
+    "scale_db": ("dB", 0.5),
     "level_lufs": ("LUFS", 1.0),
     "level_rms_db": ("dB", 1.0),
     "level_active_db": ("dB", 1.0),
@@ -60,6 +61,21 @@ BINS: Mapping[str, tuple[str, float]] = {
     "utterances": ("", 1.0),
     "mixtures": ("", 1.0),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerUse:
+    """How many speakers of a part are used alike.
+
+    Attributes:
+        utterances: distinct utterances that are used of each of these speakers.
+        tenths: in how many mixtures each of these utterances is on average, in tenths, rounded down.
+        speakers: count of these speakers.
+    """
+
+    utterances: int
+    tenths: int
+    speakers: int
 
 
 @dataclass
@@ -76,10 +92,12 @@ class PartStatistics:
         histograms: by quantity, and what it is of. Of every mode ``length_s``; of every source
             ``gain_db`` as planned, or what is planned instead of it: ``level_lufs``,
             ``level_rms_db``, ``level_active_db`` or ``snr_planned_db``, and ``snr_deviation_db``;
-            ``gain_applied_db`` where ledgers tell it; ``snr_db`` of mixture type and source;
+            ``gain_applied_db`` where ledgers tell it; ``scale_db`` of every variant where a peak rule
+            scales; ``snr_db`` of mixture type and source;
             ``talkers`` per mixture; ``overlap_percent`` of the time in which anybody talks;
             ``uses`` of each utterance, and of each speaker ``utterances`` and ``mixtures``;
             ``av_offset_ms`` and ``source_fps`` of each video file.
+        speaker_use: speakers by utterances and their mean use, in this order.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -89,6 +107,7 @@ class PartStatistics:
     roots: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    speaker_use: list[SpeakerUse] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "PartStatistics":
@@ -97,7 +116,8 @@ class PartStatistics:
             name: Histogram(one["unit"], one["width"], {int(k): n for k, n in one["counts"].items()})
             for name, one in fields["histograms"].items()
         }
-        return cls(**{**fields, "histograms": histograms})
+        speaker_use = [SpeakerUse(**one) for one in fields.get("speaker_use", [])]
+        return cls(**{**fields, "histograms": histograms, "speaker_use": speaker_use})
 
     def _count(self, name: str, value: float) -> None:
         unit, width = BINS[name.split(" ")[0]]
@@ -131,6 +151,7 @@ class PartStatistics:
         for speaker, count in sorted(uses.of_speaker.items()):
             self._count("mixtures speaker", count)
             self._count("utterances speaker", uses.utterances_by[speaker])
+        self.speaker_use = uses.of_speakers()
 
     def _add_item(self, item: ItemRecord, sources: Sequence[Source], recipe: Recipe) -> None:
         self.items += 1
@@ -146,6 +167,8 @@ class PartStatistics:
             key = f"{record.variant.rate_hz}/{record.variant.mode}"
             seconds = record.samples / record.variant.rate_hz
             self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+            if record.scale is not None:
+                self._count(f"scale_db {key}", _in_db(record.scale))
         for role, gain in (item.variants[0].gains if item.variants else {}).items():
             if gain:
                 self._count(f"gain_applied_db {role}", _in_db(gain))
@@ -187,11 +210,13 @@ class Uses:
         of_utterance: mixtures by source name.
         of_speaker: mixtures by speaker; speakers that are not known are left out.
         utterances_by: distinct utterances by speaker.
+        uses_by: mixtures summed over these utterances, by speaker.
     """
 
     of_utterance: Counter[str] = field(default_factory=Counter)
     of_speaker: Counter[str] = field(default_factory=Counter)
     utterances_by: Counter[str] = field(default_factory=Counter)
+    uses_by: Counter[str] = field(default_factory=Counter)
 
     def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
         """Counts the written items of one shard."""
@@ -200,11 +225,21 @@ class Uses:
             if mixture.id in written:
                 self._add_mixture(mixture)
 
+    def of_speakers(self) -> list[SpeakerUse]:
+        """Returns how many speakers are used alike, by rising use."""
+        alike = Counter(
+            (count, 10 * self.uses_by[speaker] // count)
+            for speaker, count in self.utterances_by.items()
+            if count
+        )
+        return [SpeakerUse(*use, speakers) for use, speakers in sorted(alike.items())]
+
     def _add_mixture(self, mixture: Mixture) -> None:
         self.of_speaker.update({source.speaker for source in mixture.speech} - {""})
         for source in mixture.speech:
-            if source.speaker and source.name not in self.of_utterance:
-                self.utterances_by[source.speaker] += 1
+            if source.speaker:
+                self.utterances_by[source.speaker] += source.name not in self.of_utterance
+                self.uses_by[source.speaker] += 1
             self.of_utterance[source.name] += 1
 
 

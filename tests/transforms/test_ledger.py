@@ -65,6 +65,15 @@ def test_checksums_are_castagnolis(data: bytes, checksum: int) -> None:
 # --- JSON --------------------------------------------------------------------------------------
 
 
+def test_a_scale_is_kept_where_there_is_one_and_else_not_written() -> None:
+    scaled = dataclasses.replace(RECORD, scale=0.912345679)
+    ledger = dataclasses.replace(LEDGER, items=(ItemRecord("a_b", (scaled, RECORD)),))
+    written = ledger.to_json()
+    assert written.count(b'"scale":0.912345679') == written.count(b'"scale"') == 1
+    assert ShardLedger.from_json(written) == ledger
+    assert b'"scale"' not in LEDGER.to_json()
+
+
 def test_a_ledger_comes_back_whole() -> None:
     assert ShardLedger.from_json(LEDGER.to_json()) == LEDGER
 

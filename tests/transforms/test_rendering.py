@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 
 from transforms.errors import SourceError
 from transforms.plan import WHOLE, Mixture, RenderOptions, Source, Variant
-from transforms.recipes import LIBRIMIX, MIXTURES, WSJ0MIX
+from transforms.recipes import AVSE, LIBRIMIX, MIXTURES, WSJ0MIX
 from transforms.rendering import (
     CROSS_FADE_SAMPLES,
     RenderedMixture,
@@ -359,6 +359,25 @@ def test_gains_of_wsj0mix_hold_its_joint_peak_of_each_mode() -> None:
     ratios = [one.gains["s1"] / one.gains["s2"] for one in (shorter, longer)]
     assert ratios == pytest.approx([ratios[0]] * 2)
     assert shorter.gains["s1"] != longer.gains["s1"]
+    assert shorter.scale is not None
+    assert longer.scale is not None
+    for one in (shorter, longer):
+        planned = powers["1"] ** -0.5
+        assert one.gains["s1"] == pytest.approx(planned * float(one.scale or 0), rel=1e-8)
+
+
+def test_librimix_which_never_scales_has_no_scale() -> None:
+    mixture, signals = two_speakers()
+    assert {one.scale for one in render_mixture(mixture, LIBRIMIX, ALL, reading(signals)).variants} == {None}
+
+
+def test_the_scale_of_full_scale_is_the_norm_turned_over() -> None:
+    signals = {"1": loud(1, 32_000), "2": loud(2, 32_000)}
+    masker = Source("interferer", "noise_maskers", "2", level_kind="snr", level=3.0, against="target")
+    mixture = Mixture("m", (Source("target", "lrs3", "1", level=1.0), masker))
+    options = RenderOptions(rates_hz=(16000,), modes=("max",), types=("mixed",))
+    (one,) = render_mixture(mixture, AVSE, options, reading(signals)).variants
+    assert one.scale == pytest.approx(1 / float(str(one.facts["norm"])), rel=1e-8)
 
 
 @pytest.mark.parametrize(("level", "scaled"), [(-20.0, False), (3.0, True)])

@@ -16,7 +16,13 @@ from transforms.audio import SourceReader
 from transforms.errors import MixtapeError, SourceError
 from transforms.plan import WHOLE, Mixture, Mode, RenderOptions, Source
 from transforms.recipes import LIBRIMIX, MIXTURES
-from transforms.rendering import CROSS_FADE_SAMPLES, RenderedVariant, loop_to, render_mixture
+from transforms.rendering import (
+    CROSS_FADE_SAMPLES,
+    RenderedMixture,
+    RenderedVariant,
+    loop_to,
+    render_mixture,
+)
 from transforms.resampling import resample
 from transforms.sharding import item_record
 
@@ -311,6 +317,20 @@ def test_only_recipes_with_records_keep_places_in_the_ledger() -> None:
     (kept,), (bare,) = (item_record(rendered, recipe).variants for recipe in (MIXTURES, LIBRIMIX))
     assert (kept.gains, kept.ends_s) == (rendered.variants[0].gains, rendered.variants[0].ends_s)
     assert (bare.gains, bare.starts_s, bare.ends_s) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(("level", "clips"), [(-20.0, False), (3.0, True)])
+def test_the_scale_of_all_streams_is_kept_where_the_rule_may_scale(level: float, clips: bool) -> None:
+    options = RenderOptions(rates_hz=(16000,), modes=("max",), types=TYPES)
+    mixture = Mixture("m", (talker(1, level_kind="target", measure="rms", level=level),))
+    (one,) = render_mixture(mixture, SCALE, options, read).variants
+    assert one.scale is not None
+    assert (one.scale < 1, one.scale == 1) == (clips, not clips)
+    (record,) = item_record(RenderedMixture(mixture, (one,)), LIBRIMIX).variants
+    assert record.scale == one.scale
+    if not clips:
+        refusing = SCALE.with_settings({"rate_hz": 16000, "clip": "reject"})
+        assert render_mixture(mixture, refusing, options, read).variants[0].scale is None
 
 
 # Real files: rates and speeds.

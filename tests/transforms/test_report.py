@@ -29,7 +29,7 @@ from transforms.rejects import Reject
 from transforms.rendering import render_mixture
 from transforms.report import Listening, group_rejects, listen, make_report
 from transforms.sharding import RenderJob, process_shard, store_plan
-from transforms.statistics import Histogram, PartStatistics
+from transforms.statistics import Histogram, PartStatistics, SpeakerUse
 
 TRAIN, DEV = (Part("librimix", "Libri2Mix", subset) for subset in ("train-100", "dev"))
 TYPES = ("mix_clean", "mix_both", "mix_single")
@@ -307,6 +307,33 @@ def test_a_role_that_only_some_parts_have_stands_with_its_mixture(made: Made) ->
     assert captions == [*clean, *both, "noise in mix_both"]
     assert "Libri2Mix-train-100" not in family.panels[1].svg
     assert "Libri2Mix-dev" in family.panels[1].svg
+
+
+def test_scales_of_every_variant_have_a_panel() -> None:
+    names = ("scale_db 8000/min", "scale_db 22050/max")
+    histograms = {name: Histogram("dB", 0.5, {-2: 3}) for name in names}
+    (family,) = report.distributions([summary_of(statistics=PartStatistics(histograms=histograms))])
+    assert family.title == "Clip scale"
+    assert [panel.caption for panel in family.panels] == ["8 kHz min", "22.05 kHz max"]
+
+
+def test_speakers_and_their_utterances_have_a_table_per_part(page: Page, made: Made) -> None:
+    assert "Speakers and their utterances" in page.text
+    (family,) = report.speaker_tables(made.summaries)
+    assert [panel.caption for panel in family.panels] == ["Libri2Mix-train-100", "Libri2Mix-dev"]
+    for panel, summary in zip(family.panels, made.summaries, strict=True):
+        counts = map(int, re.findall(r"[;:] (\d+) with", panel.svg))
+        assert sum(counts) == len(summary.statistics.speakers)
+
+
+def test_a_table_says_how_many_speakers_it_leaves_out() -> None:
+    uses = [SpeakerUse(number % 10 + 1, 10, 1000) for number in range(10)] + [SpeakerUse(500, 10, 2)]
+    (family,) = report.speaker_tables([summary_of(statistics=PartStatistics(speaker_use=uses))])
+    assert family.panels[0].caption == "Libri2Mix-train-100, 2 beyond"
+
+
+def test_without_known_speakers_there_is_no_table_of_them() -> None:
+    assert report.speaker_tables([summary_of()]) == []
 
 
 def test_the_gains_of_the_plan_are_told_in_db(made: Made) -> None:

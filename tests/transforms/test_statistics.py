@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, SnrRecord, VariantRecord, WrittenFile
 from transforms.plan import Mixture, Mode, Source, Variant
 from transforms.recipes import LIBRIMIX
-from transforms.statistics import Histogram, PartStatistics, Uses, overlap_share
+from transforms.statistics import Histogram, PartStatistics, SpeakerUse, Uses, overlap_share
 
 STREAMS = ("s1", "s2", "noise", "mix_clean", "mix_both")
 
@@ -184,6 +184,21 @@ def test_what_ledgers_tell_of_levels() -> None:
     assert histograms["snr_deviation_db noise"] == Histogram("dB", 0.05, {5: 1})
 
 
+def test_scales_are_counted_of_every_variant_that_has_one() -> None:
+    records = (
+        dataclasses.replace(variant(8000, "min", 80), scale=1.0),
+        dataclasses.replace(variant(8000, "max", 80), scale=0.9),
+        dataclasses.replace(variant(16000, "max", 160), scale=2.0),
+    )
+    ledger = ShardLedger("x-0", "f", items=(ItemRecord("a", records), *LEDGERS[1].items))
+    histograms = counted(ledger, mixtures=TWO).histograms
+    assert {name: one for name, one in histograms.items() if name.startswith("scale_db")} == {
+        "scale_db 8000/min": Histogram("dB", 0.5, {0: 1}),
+        "scale_db 8000/max": Histogram("dB", 0.5, {-2: 1}),
+        "scale_db 16000/max": Histogram("dB", 0.5, {12: 1}),
+    }
+
+
 # --- who talks, and when -----------------------------------------------------------------------
 
 
@@ -239,6 +254,37 @@ def test_uses_of_utterances_and_speakers() -> None:
     assert statistics.histograms["uses utterance"].counts == {3: 2}
     assert statistics.histograms["mixtures speaker"].counts == {2: 2, 1: 1}
     assert sum(statistics.histograms["utterances speaker"].counts.values()) == 3
+
+    assert sum(one.speakers for one in statistics.speaker_use) == 2
+
+
+TALKS = st.lists(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=3), max_size=30
+)
+
+
+@given(TALKS)
+def test_speakers_by_use_against_counting_by_hand(talks: list[list[tuple[int, int]]]) -> None:
+    mixtures = [
+        Mixture(
+            str(number),
+            tuple(
+                Source(f"s{place}", "librispeech", f"{speaker}/{take}.flac", speaker=f"{speaker or ''}")
+                for place, (speaker, take) in enumerate(spoken, start=1)
+            ),
+        )
+        for number, spoken in enumerate(talks)
+    ]
+    uses = Uses()
+    uses.add(ShardLedger("x-0", "f", items=tuple(ItemRecord(one.id, ()) for one in mixtures)), mixtures)
+    spoken = [one for several in talks for one in several if one[0]]
+    expected: Counter[tuple[int, int]] = Counter()
+    for speaker in {speaker for speaker, _ in spoken}:
+        takes = [take for who, take in spoken if who == speaker]
+        expected[len(set(takes)), math.floor(10 * len(takes) / len(set(takes)) + 1e-9)] += 1
+    found = uses.of_speakers()
+    assert {(one.utterances, one.tenths): one.speakers for one in found} == expected
+    assert found == sorted(found, key=lambda one: (one.utterances, one.tenths))
 
 
 def test_rejected_items_use_nothing() -> None:
@@ -307,6 +353,7 @@ def test_any_part_against_counting_by_hand(rows: list[tuple[int, float]], shard_
 
 def test_statistics_come_back_from_json() -> None:
     statistics = counted(*LEDGERS, mixtures=TWO)
+    statistics.speaker_use = [SpeakerUse(3, 15, 2), SpeakerUse(4, 10, 1)]
     fields = json.loads(json.dumps(dataclasses.asdict(statistics)))
     assert PartStatistics.from_json(fields) == statistics
 
@@ -314,6 +361,12 @@ def test_statistics_come_back_from_json() -> None:
 def test_empty_statistics_come_back_from_json() -> None:
     fields = json.loads(json.dumps(dataclasses.asdict(PartStatistics())))
     assert PartStatistics.from_json(fields) == PartStatistics()
+
+
+def test_statistics_of_earlier_versions_know_no_use_of_speakers() -> None:
+    fields = dataclasses.asdict(PartStatistics(items=3))
+    del fields["speaker_use"]
+    assert PartStatistics.from_json(fields) == PartStatistics(items=3)
 
 
 def test_what_is_no_statistics_is_refused() -> None:
