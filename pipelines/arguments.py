@@ -144,6 +144,7 @@ def _metadata_audio(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take texts from the files *.trans.txt beside the audio: an id and its words per line",
     )
+    parser.add_argument("--licence", metavar="TEXT", help="licence of all files, such as 'CC BY 4.0'")
     _corpus_listing(parser)
 
 

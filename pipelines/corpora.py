@@ -57,6 +57,7 @@ def metadata_options(checker: Checker) -> metadata.MetadataOptions:
         subsets=tuple(getattr(arguments, "subsets", None) or ()),
         speaker_pattern=getattr(arguments, "speaker_pattern", None) or "",
         transcripts=getattr(arguments, "transcripts", False),
+        licence=getattr(arguments, "licence", None) or "",
         force=arguments.force,
     )
 

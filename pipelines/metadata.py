@@ -15,7 +15,7 @@ from pipelines.runner import counted
 from transforms import storage
 from transforms.corpora import Layout, audio_folder
 from transforms.corpora.librispeech import LibriSpeech
-from transforms.corpora.told import ManifestColumns, Teller, Transcripts
+from transforms.corpora.told import ManifestColumns, StatedLicence, Teller, Transcripts
 from transforms.corpora.wham import Wham
 from transforms.errors import MixtapeError, UsageError
 from transforms.listed import (
@@ -34,6 +34,8 @@ from transforms.rejects import REJECTS_PATH
 from transforms.storage import FileEntry
 
 CorpusKind = Literal["librispeech", "wham", "audio"]
+
+_FLAGS_OF_COLUMNS = {"speaker": "--speaker-pattern", "text": "--transcripts", "licence": "--licence"}
 
 KEPT = "listings of ours, of folders that are unchanged, and listings of others; --force makes all anew"
 
@@ -99,6 +101,7 @@ class MetadataOptions:
         speaker_pattern: of ``audio``, a regular expression with a group ``speaker``, searched in
             each path; empty: no speakers.
         transcripts: of ``audio``, take texts from the files ``*.trans.txt`` beside the audio.
+        licence: of ``audio``, the licence of all files; empty: nobody states it.
         force: make all listings anew, and read all headers for it.
         adopt: keep listings that are there and of which nobody knows what they were made from.
     """
@@ -109,6 +112,7 @@ class MetadataOptions:
     subsets: tuple[str, ...] = ()
     speaker_pattern: str = ""
     transcripts: bool = False
+    licence: str = ""
     force: bool = False
     adopt: bool = True
 
@@ -207,6 +211,8 @@ class MetadataOptions:
             problems.append(f"--subsets: {' '.join(unknown)} not known; known: {known}")
         if self.transcripts and self.kind != "audio":
             problems.append(f"--transcripts: listings of {self.kind} hold no texts; leave it out")
+        if self.licence and self.kind != "audio":
+            problems.append(f"--licence: the licence of {self.kind} is known; leave it out")
         if not self.speaker_pattern:
             return problems
         if self.kind != "audio":
@@ -238,14 +244,16 @@ class MetadataOptions:
         if manifest is not None and audio_folder.is_table(manifest):
             columns = ManifestColumns.of(manifest)
             told = columns.columns()
-            for option, column in ((self.speaker_pattern, "speaker"), (self.transcripts, "text")):
-                if option and column in told:
-                    flag = "--speaker-pattern" if column == "speaker" else "--transcripts"
+            given = {"speaker": self.speaker_pattern, "text": self.transcripts, "licence": self.licence}
+            for column, flag in _FLAGS_OF_COLUMNS.items():
+                if given[column] and column in told:
                     raise UsageError(f"{flag}: {manifest} has a column {column}; leave one of them out")
             if told:
                 yield columns
         if self.transcripts:
             yield Transcripts.of(self.corpus if manifest is None else audio_folder.manifest_root(manifest))
+        if self.licence:
+            yield StatedLicence(self.licence)
 
     def _folders(self, found: Sequence[str]) -> tuple[str, ...]:
         if missing := [subset for subset in self.subsets if subset not in found]:

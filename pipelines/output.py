@@ -17,7 +17,7 @@ from transforms import report, storage
 from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
 from transforms.plan import StoredPlan
-from transforms.publishing import CARD_PATH, CROISSANT_PATH, publish, stated_licences
+from transforms.publishing import CARD_PATH, CROISSANT_PATH, known_licences, publish
 from transforms.record import read_run
 from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
@@ -163,7 +163,7 @@ def _facts(job: RenderJob, summaries: Sequence[PartSummary], roots: Mapping[str,
         "options": dataclasses.asdict(job.options),
         "settings": dict(job.settings),
         "roots": dict(sorted(roots.items())),
-        "licences": stated_licences(job.tree),
+        "licences": known_licences(job.tree, summaries),
         "parts": {
             summary.part.name: {
                 "planned": summary.planned,

@@ -14,6 +14,7 @@ from transforms import storage
 from transforms.corpora import avse, librimix, wsj0mix
 from transforms.demands import PlanDemands
 from transforms.errors import UsageError
+from transforms.licences import Licences
 from transforms.listing import limited
 from transforms.plan import Mixture, Part, Settings, StoredPlan
 from transforms.recipes import Recipe, recipe_named
@@ -32,6 +33,7 @@ class PlanInput:
         read: yields them in plan order, each time anew.
         rejects: planned items that cannot be rendered, known from the plan alone.
         settings: what the plan decides about rendering.
+        licences: those that listings state for its sources.
     """
 
     part: Part
@@ -39,6 +41,7 @@ class PlanInput:
     read: Callable[[], Iterable[Mixture]]
     rejects: tuple[Reject, ...] = ()
     settings: Settings = field(default_factory=dict)
+    licences: Licences = field(default_factory=dict)
 
 
 def demands_of(arguments: argparse.Namespace, recipe: Recipe, roots: Sequence[str]) -> PlanDemands:
@@ -138,7 +141,7 @@ def _stored_input(url: str, demands: PlanDemands) -> PlanInput | None:
     if problem := demands.recipe.settings_problem(plan.settings):
         raise UsageError(f"{url}: {problem}; plan again")
     read = functools.partial(checked, plan, demands)
-    return PlanInput(plan.part, plan.mixture_count, read, settings=plan.settings)
+    return PlanInput(plan.part, plan.mixture_count, read, settings=plan.settings, licences=plan.licences)
 
 
 def checked(plan: StoredPlan, demands: PlanDemands) -> Iterator[Mixture]:

@@ -213,7 +213,10 @@ def render_held(request: RenderRequest, notes: RunNotes) -> int:
     started = time.time()
     tree = request.job.tree
     roots = read_run(tree).get("roots", {})
-    plans = [store_plan(request.job, one.part, one.read(), one.rejects) for one in request.plans]
+    plans = [
+        store_plan(request.job, one.part, one.read(), one.rejects, licences=one.licences)
+        for one in request.plans
+    ]
     notes.plans = plans
     notes.shards_made = _run_shards(request, plans, notes)
     for plan in plans:

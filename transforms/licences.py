@@ -4,9 +4,11 @@ This tells what the publishers state; it is no legal advice.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+Licences = Mapping[str, Sequence[str]]
+NO_LICENCES: Licences = {}
 UNKNOWN = "unknown"
 OTHER = "other"
 _CREATIVE_COMMONS = re.compile(r"CC[ -]BY((?:-(?:NC|SA|ND))*)[ -](\d\.\d)", re.IGNORECASE)
@@ -134,19 +136,24 @@ def _creative_commons(conditions: Sequence[str], version: str) -> Terms:
     return Terms(f"CC {code} {version}", tuple(conditions), version, True, url)
 
 
-def source_corpora(roots: Sequence[str], stated: Mapping[str, str]) -> list[SourceCorpus]:
-    """Returns what is known of corpora.
+def source_corpora(roots: Sequence[str], licences: Licences) -> list[SourceCorpus]:
+    """Returns what is known of corpora; one with several licences comes once under each of them.
 
     Args:
         roots: names that plans know them by.
-        stated: their licences by these names; of others it is unknown.
+        licences: of their sources, by these names; of others they are unknown.
     """
-    return [_source_corpus(root, stated.get(root, UNKNOWN)) for root in roots]
+    return [
+        one for root in roots for one in _source_corpora(root, map(terms_of, licences.get(root, (UNKNOWN,))))
+    ]
 
 
-def _source_corpus(root: str, licence: str) -> SourceCorpus:
+def _source_corpora(root: str, asked: Iterable[Terms]) -> list[SourceCorpus]:
+    """Returns the parts of a corpus by their terms, different spellings of which are the same."""
     title, *facts = _CORPORA.get(root, (root,))
-    return SourceCorpus(root, title, terms_of(licence), *facts)
+    parts = list(dict.fromkeys(asked))
+    titles = [title] if len(parts) == 1 else [f"{title} ({terms.name})" for terms in parts]
+    return [SourceCorpus(root, name, terms, *facts) for name, terms in zip(titles, parts, strict=True)]
 
 
 def compose(corpora: Sequence[SourceCorpus]) -> Composed:

@@ -96,6 +96,7 @@ class AudioFile:
         text: transcript, or empty.
         room: of an impulse response, the room it was measured in, or empty.
         subset: the subset of a corpus that it shall go to, or empty.
+        licence: under which it may be used, as its publisher states it, or empty.
     """
 
     path: str
@@ -108,6 +109,7 @@ class AudioFile:
     text: str = ""
     room: str = ""
     subset: str = ""
+    licence: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -269,6 +271,7 @@ _AUDIO_FILES = _Form(
         _Column("text", "text", optional=True),
         _Column("room", "room", optional=True),
         _Column("subset", "subset", optional=True),
+        _Column("licence", "licence", optional=True),
     ),
 )
 
@@ -289,7 +292,7 @@ def read_noises(url: str) -> list[NoiseClip]:
 
 
 def read_audio_files(url: str) -> list[AudioFile]:
-    """Reads a listing of any audio, in the order of the file; text, room and subset may be missing.
+    """Reads a listing of any audio, in the order of the file; text, room, subset and licence may be missing.
 
     Raises as ``read_utterances`` does.
     """
@@ -309,7 +312,8 @@ def noises_csv(rows: Iterable[NoiseClip]) -> bytes:
 def audio_files_csv(rows: Iterable[AudioFile]) -> bytes:
     """Returns a listing of any audio; ``duration_s`` is the shortest text of the exact double.
 
-    The columns ``text``, ``room`` and ``subset`` are there only if a row holds something in them.
+    The columns ``text``, ``room``, ``subset`` and ``licence`` are there only if a row holds something
+    in them.
     """
     return _csv(rows, _AUDIO_FILES)
 

@@ -6,21 +6,19 @@ source, the rows of a mixture together, and one row group per shard, so that a w
 shard's rows and nothing else.
 """
 
-import contextlib
 import dataclasses
-import functools
 import itertools
 import json
 import math
-import os
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from transforms import storage
-from transforms.errors import StorageError, UsageError
+from transforms.errors import UsageError
+from transforms.licences import NO_LICENCES, Licences
+from transforms.plan_reading import open_plan, readable_plan
 
 PLAN_FORMAT = 1
 NOISE = "noise"
@@ -296,7 +294,7 @@ _ROLES = "mixtape.roles"
 _SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
 
 
-def _schema(part: Part, settings: Settings) -> Any:
+def _schema(part: Part, settings: Settings, licences: Licences) -> Any:
     import pyarrow as pa
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -309,6 +307,8 @@ def _schema(part: Part, settings: Settings) -> Any:
         "format": PLAN_FORMAT,
         "settings": json.dumps(dict(settings), sort_keys=True),
     }
+    if licences:
+        facts["licences"] = json.dumps(dict(licences), sort_keys=True)
     return pa.schema(columns, metadata={f"mixtape.{key}": str(value) for key, value in facts.items()})
 
 
@@ -350,6 +350,7 @@ def write_plan(
     *,
     shard_size: int,
     settings: Settings = NO_SETTINGS,
+    licences: Licences = NO_LICENCES,
     together: bool = False,
 ) -> int:
     """Stores a part's plan, one row group per shard, unless the same is there already.
@@ -363,6 +364,7 @@ def write_plan(
         mixtures: in plan order.
         shard_size: mixtures per shard.
         settings: what the plan decides about rendering, see ``Recipe.with_settings``.
+        licences: those that listings state for the sources; of no root, the plan says nothing of them.
         together: keep mixtures in one shard that follow one another and share their first source's
             file; then shards may be shorter, or longer where one file has more.
 
@@ -376,7 +378,7 @@ def write_plan(
 
     shard_count = mixture_count = 0
     roles: set[str] = set()
-    schema = _schema(part, settings)
+    schema = _schema(part, settings, licences)
     with (
         tree.open(path, keep_equal=True) as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
@@ -403,6 +405,7 @@ class StoredPlan:
         mixture_count: mixtures in all shards.
         roles: all roles of its sources, noise last.
         settings: what the plan decides about rendering.
+        licences: those that listings state for its sources.
     """
 
     url: str
@@ -411,11 +414,12 @@ class StoredPlan:
     mixture_count: int
     roles: tuple[str, ...]
     settings: Settings
+    licences: Licences = field(default_factory=dict)
 
     @classmethod
     def open(cls, url: str) -> "StoredPlan":
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
-        footer = _parquet(url).metadata
+        footer = open_plan(url).metadata
         facts = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
         if facts.get("mixtape.format") != str(PLAN_FORMAT):
             raise UsageError(
@@ -427,7 +431,10 @@ class StoredPlan:
             raise UsageError(f"{url}: corpus {part.corpus!r} or subset {part.subset!r} {problem}")
         settings = json.loads(facts["mixtape.settings"])
         roles = tuple(filter(None, facts[_ROLES].split(",")))
-        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), roles, settings)
+        licences = {
+            root: tuple(texts) for root, texts in json.loads(facts.get("mixtape.licences", "{}")).items()
+        }
+        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), roles, settings, licences)
 
     @property
     def shards(self) -> list[Shard]:
@@ -436,12 +443,12 @@ class StoredPlan:
 
     def read_shard(self, index: int) -> list[Mixture]:
         """Reads the mixtures of one shard, in plan order. Raises StorageError."""
-        with _readable(self.url) as file:
+        with readable_plan(self.url) as file:
             return _mixtures(file.read_row_group(index))
 
     def sources_in(self, index: int) -> int:
         """Tells how many sources the mixtures of one shard have. Raises StorageError."""
-        with _readable(self.url) as file:
+        with readable_plan(self.url) as file:
             return int(file.metadata.row_group(index).num_rows)
 
     def read_all(self) -> Iterator[Mixture]:
@@ -458,38 +465,10 @@ class StoredPlan:
         return [0, *itertools.accumulate(map(len, self._ids_by_shard()))][: self.shard_count]
 
     def _ids_by_shard(self) -> Iterator[list[str]]:
-        with _readable(self.url) as file:
+        with readable_plan(self.url) as file:
             for index in range(self.shard_count):
                 rows = file.read_row_group(index, columns=["mixture_id"])["mixture_id"].to_pylist()
                 yield [mixture_id for mixture_id, _ in itertools.groupby(rows)]
-
-
-@contextlib.contextmanager
-def _readable(url: str) -> Iterator[Any]:
-    """Yields an opened plan and says which it is when its rows cannot be read."""
-    try:
-        yield _parquet(url)
-    except (OSError, ValueError, KeyError) as error:
-        raise StorageError(url, f"is damaged ({error}); plan again") from error
-
-
-def _parquet(url: str) -> Any:
-    """Opens a plan; the same file object again while the file is the same (footers can be large)."""
-    return _opened_parquet(url, storage.stamp(url), os.getpid(), threading.get_ident())
-
-
-@functools.lru_cache(maxsize=8)
-def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int, thread: int) -> Any:
-    del process, thread
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if stamp is None:
-        raise UsageError(f"{url}: no such plan; check the path")
-    try:
-        return pq.ParquetFile(storage.open_ranged(url))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{url}: is not a Parquet plan ({error}); plan again") from error
 
 
 def _mixtures(table: Any) -> list[Mixture]:

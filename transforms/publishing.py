@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from transforms.card import MARK, DescribedPart, Description, card
 from transforms.checksums import checksum_lines, read_checksums
 from transforms.croissant import CREATOR, croissant_json
-from transforms.errors import StorageError
+from transforms.errors import StorageError, UsageError
 from transforms.finishing import PartSummary
-from transforms.licences import source_corpora
+from transforms.licences import NO_LICENCES, UNKNOWN, Licences, source_corpora
+from transforms.plan import Part, StoredPlan
 from transforms.recipes import recipe_named
+from transforms.sharding import plan_path
 from transforms.storage import OWN_FOLDER, OutputTree
 
 CARD_PATH = "README.md"
@@ -33,6 +35,42 @@ def state_licences(tree: OutputTree, licences: Mapping[str, str]) -> None:
         known = {**stated_licences(tree), **licences}
         data = json.dumps(known, sort_keys=True, ensure_ascii=False) + "\n"
         tree.write_if_changed(LICENCES_PATH, data.encode())
+
+
+def listed_licences(tree: OutputTree, part: Part) -> Licences:
+    """Reads the licences that listings state for the sources of a part, by root."""
+    try:
+        return StoredPlan.open(tree.url(plan_path(part.name))).licences
+    except (StorageError, UsageError, ValueError, KeyError):
+        return NO_LICENCES
+
+
+def known_licences(tree: OutputTree, summaries: Sequence[PartSummary]) -> dict[str, str | list[str]]:
+    """Gathers the licences that people and listings state for an output's sources, by root.
+
+    Where a person states one for a root, what listings state for it does not count.
+    """
+    listed: dict[str, set[str]] = {}
+    for summary in summaries:
+        for root, texts in listed_licences(tree, summary.part).items():
+            listed.setdefault(root, set()).update(texts)
+    return {**{root: sorted(texts) for root, texts in listed.items()}, **stated_licences(tree)}
+
+
+def source_licences(tree: OutputTree, summaries: Sequence[PartSummary]) -> Licences:
+    """Gathers the licences of all sources of an output, by root.
+
+    That which a person states for a root counts alone; else, for each part, those of its listings, or
+    that which the recipe knows. A part that knows none makes the root unknown beside what others know.
+    """
+    found: dict[str, set[str]] = {}
+    for summary in summaries:
+        listed = listed_licences(tree, summary.part)
+        published = recipe_named(summary.part.recipe).licences
+        for root in summary.statistics.roots:
+            found.setdefault(root, set()).update(listed.get(root, [published.get(root, UNKNOWN)]))
+    stated = {root: [text] for root, text in stated_licences(tree).items() if root in found}
+    return {root: sorted(texts) for root, texts in found.items()} | stated
 
 
 def unknown_licences(described: Description) -> str:
@@ -74,16 +112,29 @@ def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
     return [*notes, *filter(None, [unknown_licences(described)])]
 
 
+def checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> bytes:
+    """Returns the checksums to publish of an output; nothing where no file holds a whole shard.
+
+    Raises:
+        StorageError: those of a part cannot be read.
+    """
+    sums = _sums(tree, summaries)
+    return _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""
+
+
+def _sums(tree: OutputTree, summaries: Sequence[PartSummary]) -> dict[str, str]:
+    """Returns the SHA-256 of every archive and record of an output, by path."""
+    parts = (read_checksums(tree, summary.part.name) for summary in summaries)
+    return {path: digest for part in parts for path, digest in part.items()}
+
+
 def describe(tree: OutputTree, summaries: Sequence[PartSummary]) -> Description:
     """Gathers what descriptions are made of."""
     parts = tuple(
         DescribedPart(one, recipe_named(one.part.recipe), tuple(one.statistics.streams)) for one in summaries
     )
-    stated: dict[str, str] = {}
-    for part in parts:
-        stated |= part.recipe.licences
-    roots = sorted({root for summary in summaries for root in summary.statistics.roots})
-    return Description(parts, tuple(source_corpora(roots, {**stated, **stated_licences(tree)})))
+    licences = source_licences(tree, summaries)
+    return Description(parts, tuple(source_corpora(sorted(licences), licences)))
 
 
 def _put(tree: OutputTree, path: str, is_ours: Callable[[bytes], bool], data: bytes) -> str:
@@ -112,20 +163,4 @@ def _is_our_croissant(data: bytes) -> bool:
 
 
 def _are_our_checksums(data: bytes) -> bool:
-def checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> bytes:
-    """Returns the checksums to publish of an output; nothing where no file holds a whole shard.
-
-    Raises:
-        StorageError: those of a part cannot be read.
-    """
-    sums = _sums(tree, summaries)
-    return _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""
-
-
-def _sums(tree: OutputTree, summaries: Sequence[PartSummary]) -> dict[str, str]:
-    """Returns the SHA-256 of every archive and record of an output, by path."""
-    parts = (read_checksums(tree, summary.part.name) for summary in summaries)
-    return {path: digest for part in parts for path, digest in part.items()}
-
-
     return data.startswith(_CHECKSUMS_MARK)

@@ -38,7 +38,9 @@ OWN_FLAGS = {
     "demo": {"--out"},
     "metadata librispeech": {"--corpus", "--out", "--subsets", "--max-rejects"},
     "metadata wham": {"--corpus", "--out", "--max-rejects"},
-    "metadata audio": {"--corpus", "--out", "--speaker-pattern", "--transcripts", "--max-rejects"},
+    "metadata audio": {
+        *("--corpus", "--out", "--speaker-pattern", "--transcripts", "--licence", "--max-rejects"),
+    },
     "augment wham": {"--corpus", "--speeds", "--engine", "--max-rejects"},
     "plan librimix": {"--librispeech", "--wham", "--out", "--shard-size", "--max-rejects"}
     | PLANNING

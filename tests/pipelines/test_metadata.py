@@ -269,6 +269,7 @@ def test_texts_come_into_the_listing_and_follow_their_source(
     [
         ("path,speaker", {"speaker_pattern": "(?P<speaker>.)"}, "--speaker-pattern: .* has a column speaker"),
         ("path,text", {"transcripts": True}, "--transcripts: .* has a column text"),
+        ("path,licence", {"licence": "CC BY 4.0"}, "--licence: .* has a column licence"),
     ],
 )
 def test_what_is_told_twice_is_refused(
@@ -282,6 +283,23 @@ def test_what_is_told_twice_is_refused(
 def test_transcripts_of_corpora_whose_listings_hold_none(small: Path, tmp_path: Path) -> None:
     (found,) = MetadataOptions("librispeech", str(small), str(tmp_path / "out"), transcripts=True).check()
     assert found == "--transcripts: listings of librispeech hold no texts; leave it out"
+
+
+def test_licences_of_corpora_that_have_known_ones(small: Path, tmp_path: Path) -> None:
+    (found,) = MetadataOptions("librispeech", str(small), str(tmp_path / "out"), licence="MIT").check()
+    assert found == "--licence: the licence of librispeech is known; leave it out"
+
+
+def test_a_licence_comes_into_the_listing_and_another_makes_it_anew(tmp_path: Path) -> None:
+    write(tmp_path / "any" / "a.wav", 10)
+    for licence in ("CC BY 4.0", "CC BY-NC 4.0", ""):
+        options = MetadataOptions("audio", str(tmp_path / "any"), str(tmp_path / "out"), licence=licence)
+        assert options.check() == []
+        assert run(options)["written"] == 1
+        options.settle()
+        (row,) = listing.read_audio_files(str(tmp_path / "out" / "audio.csv"))
+        assert row.licence == licence
+    assert "licence" not in (tmp_path / "out" / "audio.csv").read_text()
 
 
 def test_transcripts_that_are_not_there(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_no_condition_gets_lost(pair: tuple[str, str]) -> None:
 
 
 def test_known_corpora() -> None:
-    licences = {root: text for recipe in RECIPES.values() for root, text in recipe.licences.items()}
+    licences = {root: [text] for recipe in RECIPES.values() for root, text in recipe.licences.items()}
     speech, noise, wsj0 = source_corpora(["librispeech", "wham", "wsj0"], licences)
     assert (speech.title, speech.terms.name, speech.language) == ("LibriSpeech", "CC BY 4.0", "en")
     assert (noise.title, noise.terms.name, noise.language) == ("WHAM! noises", "CC BY-NC 4.0", "")
@@ -112,9 +112,24 @@ def test_known_corpora() -> None:
     assert compose([wsj0]).identifier == "other"
 
 
+def test_a_corpus_of_several_licences_comes_once_under_each() -> None:
+    texts = ["CC BY 4.0", "cc-by-4.0", "CC BY-NC 3.0", ""]
+    found = source_corpora(["speech"], {"speech": texts})
+    assert [corpus.title for corpus in found] == [
+        "speech (CC BY 4.0)",
+        "speech (CC BY-NC 3.0)",
+        "speech (unknown)",
+    ]
+    assert {corpus.root for corpus in found} == {"speech"}
+    assert compose(found).name == "unknown"
+    assert compose(found[:2]).identifier == "cc-by-nc-4.0"
+    (one,) = source_corpora(["speech"], {"speech": texts[:2]})
+    assert (one.title, one.terms.name) == ("speech", "CC BY 4.0")
+
+
 def test_what_a_person_states_counts_and_all_else_is_unknown() -> None:
-    stated, other = source_corpora(["speech", "noise"], {"speech": "CC BY 4.0"})
+    stated, other = source_corpora(["speech", "noise"], {"speech": ["CC BY 4.0"]})
     assert (stated.terms.name, other.terms.name) == ("CC BY 4.0", "unknown")
     assert (other.title, other.url, other.citation) == ("noise", "", "")
-    (freed,) = source_corpora(["wham"], {"wham": "CC0 1.0"})
+    (freed,) = source_corpora(["wham"], {"wham": ["CC0 1.0"]})
     assert freed.terms.name == "CC0 1.0"

@@ -139,6 +139,13 @@ def test_optional_columns_are_written_only_where_they_hold_something() -> None:
     ]
 
 
+def test_licences_are_the_last_column_and_come_back(tmp_path: Path) -> None:
+    row = AudioFile("a.wav", 8000, 1, 8000, "WAV", "PCM_16", "s1", licence="CC BY 4.0")
+    text = listing.audio_files_csv([row]).decode()
+    assert text.splitlines()[0] == AUDIO_HEADER.strip() + ",licence"
+    assert listing.read_audio_files(stored(tmp_path, text)) == [row]
+
+
 def test_optional_columns_may_be_missing_but_not_be_there_twice(tmp_path: Path) -> None:
     header, row = AUDIO_HEADER.strip(), "a.wav,8000,1,8000,1.0,WAV,PCM_16,s1"
     url = stored(tmp_path, f"{header},room\n{row},hall\n")

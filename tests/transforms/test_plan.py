@@ -227,6 +227,17 @@ def test_settings_come_back_and_change_the_bytes(tree: OutputTree) -> None:
     assert tree.read("a.parquet") != tree.read("b.parquet")
 
 
+def test_licences_come_back_and_a_plan_without_any_is_as_it_was(tree: OutputTree) -> None:
+    licences = {"speech": ["CC BY 4.0", "unknown"], "noise": ["CC0 1.0"]}
+    write_plan(tree, "a.parquet", PART, [mixture(1)], shard_size=3, licences=licences)
+    write_plan(tree, "b.parquet", PART, [mixture(1)], shard_size=3, licences={})
+    found = StoredPlan.open(tree.url("a.parquet"))
+    assert found.licences == {"speech": ("CC BY 4.0", "unknown"), "noise": ("CC0 1.0",)}
+    assert list(found.read_all()) == [mixture(1)]
+    assert StoredPlan.open(tree.url("b.parquet")).licences == {}
+    assert b"mixtape.licences" not in tree.read("b.parquet")
+
+
 @pytest.mark.parametrize(("count", "size", "shards"), [(0, 3, 0), (1, 3, 1), (3, 3, 1), (4, 3, 2), (5, 1, 5)])
 def test_number_of_shards(tree: OutputTree, count: int, size: int, shards: int) -> None:
     planned = [mixture(number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""What a listing of audio takes from elsewhere than headers: a manifest's columns, transcript files."""
+"""What a listing of audio takes from elsewhere than headers: manifests, transcript files, people."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ from transforms.ledger import crc32c
 from transforms.listing import AudioFile, read_table
 
 PATH_COLUMN = "path"
-TOLD_COLUMNS = ("speaker", "text", "room", "subset")
+TOLD_COLUMNS = ("speaker", "text", "room", "subset", "licence")
 TRANSCRIPTS_SUFFIX = ".trans.txt"
 
 
@@ -31,7 +31,7 @@ def own_path(path: str) -> str:
 
 @dataclass(frozen=True)
 class ManifestColumns:
-    """The columns ``speaker``, ``text``, ``room`` and ``subset`` of a CSV manifest, those that it has.
+    """The columns ``TOLD_COLUMNS`` of a CSV manifest, those that it has.
 
     Attributes:
         url: the manifest.
@@ -102,6 +102,21 @@ class Transcripts:
 
     def _read(self, path: str) -> str:
         return storage.read_text(storage.join(self.root, path))
+
+
+@dataclass(frozen=True)
+class StatedLicence:
+    """One licence of all files of a corpus.
+
+    Attributes:
+        text: the licence, as its publisher states it.
+    """
+
+    text: str
+
+    def complete(self, rows: Sequence[AudioFile]) -> list[AudioFile]:
+        """Puts the licence into every row."""
+        return [dataclasses.replace(row, licence=self.text) for row in rows]
 
 
 def transcript_lines(text: str) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from transforms.listing import AudioFile, read_audio_files
 from transforms.plan import Mixture, write_plan
 from transforms.planning.mixture_config import MixturesConfig
 from transforms.planning.mixture_corpus import Listings, SubsetCorpus
-from transforms.planning.mixtures import part_of, plan_settings, plan_subset
+from transforms.planning.mixtures import part_of, plan_licences, plan_settings, plan_subset
 from transforms.storage import OutputTree
 
 
@@ -84,7 +84,8 @@ def write_subset(
             yield item.mixture
 
     path, part = plan_path(config, corpus.subset), part_of(config, corpus.subset)
-    write_plan(tree, path, part, mixtures(), shard_size=shard_size, settings=plan_settings(config))
+    settings, licences = plan_settings(config), plan_licences(corpus)
+    write_plan(tree, path, part, mixtures(), shard_size=shard_size, settings=settings, licences=licences)
     return PlannedSubset(corpus.subset, path, count, samples / config.rate_hz / 3600.0)
 
 

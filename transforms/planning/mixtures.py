@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.errors import UsageError
+from transforms.licences import UNKNOWN, Licences
 from transforms.plan import NOISE, SPEED_DECIMALS, Mixture, Part, Settings, Source
 from transforms.planning.distributions import Distribution, Fixed
 from transforms.planning.mixture_config import MixturesConfig, config_problems
@@ -46,6 +47,7 @@ from transforms.planning.rings import ItemDraws, Ring, position_of
 
 SPEECH_ROOT = "speech"
 NOISE_ROOT = "noise"
+ROOM_ROOT = "rir"
 
 _FIRST_CHANNEL = 0
 
@@ -66,6 +68,16 @@ def part_of(config: MixturesConfig, subset: str) -> Part:
 def plan_settings(config: MixturesConfig) -> Settings:
     """Returns what a plan tells the renderer beside its rows."""
     return {"rate_hz": config.rate_hz, "clip": config.clip}
+
+
+def plan_licences(corpus: SubsetCorpus) -> Licences:
+    """Returns the licences of all that a subset may be made of, by root, where its listing states any.
+
+    Files of which a listing that states some says nothing are of ``unknown`` licence.
+    """
+    pools = {SPEECH_ROOT: corpus.speech, NOISE_ROOT: corpus.noise, ROOM_ROOT: corpus.rooms}
+    stated = {root: {file.licence for file in pool.files} for root, pool in pools.items()}
+    return {root: sorted(text or UNKNOWN for text in texts) for root, texts in stated.items() if any(texts)}
 
 
 def plan_subset(config: MixturesConfig, corpus: SubsetCorpus) -> Iterator[PlannedItem]:

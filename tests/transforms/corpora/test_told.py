@@ -7,6 +7,7 @@ import pytest
 from transforms.corpora.audio_folder import AudioFolder, is_table, read_manifest
 from transforms.corpora.told import (
     ManifestColumns,
+    StatedLicence,
     Transcripts,
     completed,
     own_path,
@@ -42,6 +43,19 @@ def test_rows_take_what_the_columns_say(tmp_path: Path) -> None:
         row("a.wav", speaker="bob", subset="dev"),
         row("b/c.wav", text="Well, no", speaker="ann", room="hall"),
         row("z.wav", speaker="eve"),
+    ]
+
+
+def test_licences_of_a_manifest_are_those_of_its_files(tmp_path: Path) -> None:
+    told = manifest(tmp_path, "path,licence\na.wav,CC BY 4.0\nb.wav,\n")
+    assert told.complete([row("a.wav"), row("b.wav")]) == [row("a.wav", licence="CC BY 4.0"), row("b.wav")]
+
+
+def test_a_stated_licence_is_that_of_all_files() -> None:
+    stated = StatedLicence("CC0 1.0")
+    assert stated.complete([row("a.wav", text="yes"), row("b.wav")]) == [
+        row("a.wav", text="yes", licence="CC0 1.0"),
+        row("b.wav", licence="CC0 1.0"),
     ]
 
 

@@ -21,6 +21,7 @@ from transforms.planning.mixtures import (
     deal,
     part_of,
     plan_item,
+    plan_licences,
     plan_range,
     plan_settings,
     plan_subset,
@@ -476,3 +477,39 @@ def test_parts_and_settings_tell_the_renderer() -> None:
     part = part_of(wanted, "train")
     assert (part.recipe, part.corpus, part.subset) == ("mixtures", "mine", "train")
     assert plan_settings(wanted) == {"rate_hz": 8000, "clip": "reject"}
+
+
+# Licences.
+
+
+def licensed(rows: Iterable[AudioFile], *licences: str) -> list[AudioFile]:
+    """Returns the rows under the licences in turn."""
+    turns = zip(rows, itertools.cycle(licences), strict=False)
+    return [dataclasses.replace(row, licence=text) for row, text in turns]
+
+
+def test_a_plan_knows_the_licences_of_what_its_subset_may_have() -> None:
+    found = Listings(licensed(SPEECH, "CC BY 4.0", "", "CC0 1.0"), NOISE, licensed(ROOMS, "MIT"))
+    assert plan_licences(corpus(config(), found)) == {
+        "speech": ["CC BY 4.0", "CC0 1.0", "unknown"],
+        "rir": ["MIT"],
+    }
+    assert plan_licences(corpus(config(), IN_ROOMS)) == {}
+
+
+def test_licences_of_what_another_subset_has_do_not_count() -> None:
+    own = [dataclasses.replace(row, subset="train") for row in licensed(SPEECH, "CC BY 4.0")]
+    other = [
+        dataclasses.replace(row, path=f"x/{row.path}", speaker=f"x{row.speaker}", subset="dev")
+        for row in licensed(SPEECH, "CC BY-NC 4.0")
+    ]
+    options = config(subsets="train:1 dev:1", count="train:5 dev:5")
+    listings = Listings([*own, *other], NOISE)
+    assert plan_licences(corpus(options, listings)) == {"speech": ["CC BY 4.0"]}
+    assert plan_licences(corpus(options, listings, "dev")) == {"speech": ["CC BY-NC 4.0"]}
+
+
+def test_licences_change_no_mixture() -> None:
+    stated = Listings(licensed(SPEECH, "MIT"), licensed(NOISE, "CC0 1.0"))
+    plans = [list(plan_subset(config(), corpus(config(), found))) for found in (LISTINGS, stated)]
+    assert plans[0] == plans[1]
