@@ -11,7 +11,7 @@ from pipelines.runner import counted, duration
 from transforms.audio import WAV_HEADER_BYTES
 from transforms.errors import SourceError
 from transforms.plan import Mixture
-from transforms.rendering import RenderedMixture, render_mixture
+from transforms.rendering import RenderedMixture, render_item
 from transforms.sharding import RenderJob
 
 _PROBES = 12
@@ -29,6 +29,7 @@ class Probe:
         playing_s: playing time of the rendered mixtures, in the longest variant.
         stream_bytes: samples of all their streams and variants.
         streams: number of their streams.
+        attached_bytes: size of the files that are attached to them.
     """
 
     rendered: int
@@ -37,6 +38,7 @@ class Probe:
     playing_s: float
     stream_bytes: int
     streams: int
+    attached_bytes: int
 
 
 def _spread(plans: Sequence[PlanInput], total: int) -> list[Mixture]:
@@ -52,7 +54,7 @@ def probe(job: RenderJob, chosen: Sequence[Mixture]) -> Probe:
     started = time.perf_counter()
     for mixture in chosen:
         try:
-            done.append(render_mixture(mixture, job.rules, job.options, reader.read))
+            done.append(render_item(mixture, job.rules, job.options, reader))
         except SourceError:
             continue
     seconds = time.perf_counter() - started
@@ -64,6 +66,9 @@ def probe(job: RenderJob, chosen: Sequence[Mixture]) -> Probe:
         playing_s=sum(max(v.samples / v.variant.rate_hz for v in mixture.variants) for mixture in done),
         stream_bytes=sum(2 * variant.samples * len(variant.pcm) for variant in variants),
         streams=sum(len(variant.pcm) for variant in variants),
+        attached_bytes=sum(
+            len(piece) for mixture in done for attached in mixture.attachments for piece in attached.pieces
+        ),
     )
 
 
@@ -85,8 +90,8 @@ def _print_extent(job: RenderJob, found: Probe, scale: float, *, workers: int) -
     """Prints what a probe says of all mixtures, which are ``scale`` times as many."""
     print(f"about {duration(found.playing_s * scale)} of mixtures")
     for form in job.options.formats:
-        total = (found.stream_bytes + found.streams * _CONTAINER_BYTES[form]) * scale
-        print(f"  {form}: about {size(total)}")
+        total = found.stream_bytes + found.streams * _CONTAINER_BYTES[form] + found.attached_bytes
+        print(f"  {form}: about {size(total * scale)}")
     seconds = found.seconds * scale / workers
     print(f"about {duration(seconds)} to render with {counted(workers, 'worker')}, without writing")
     failed = f"; {found.tried - found.rendered} of {found.tried} tried cannot be rendered"

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -471,6 +472,21 @@ def test_a_dry_run_writes_nothing(mixtape: Mixtape, corpus: Corpus, tmp_path: Pa
     outcome = mixtape(*corpus.words(tmp_path / "out"), "--dry-run")
     assert outcome.status == 0, outcome.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", trees.ALL_FORMATS)
+def test_the_bytes_of_a_dry_run_include_the_silent_videos(
+    mixtape: Mixtape, corpus: Corpus, tmp_path: Path, form: str
+) -> None:
+    corpus.scene("S1", "a/1", "n")
+    words = [*corpus.words(tmp_path / "out"), "--formats", form]
+    (found,) = re.findall(rf"^  {form}: about ([\d.]+) kB$", mixtape(*words, "--dry-run").out, re.MULTILINE)
+    assert mixtape(*words).status == 0
+    made = (path for path in (tmp_path / "out").rglob("*") if path.suffix in (".wav", ".mp4", ".tar"))
+    records = (tmp_path / "out").rglob("*.tfrecord-*")
+    total = sum(path.stat().st_size for path in [*made, *records])
+    # an archive is padded to whole blocks of 10 kB
+    assert float(found) * 1000 == pytest.approx(total, rel=0.05, abs=11_000 if form == "webdataset" else 0)
 
 
 def test_prune_removes_scenes_that_are_no_longer_planned(
