@@ -16,7 +16,7 @@ _EPILOG = """\
 Flags that this command does not know go to Apache Beam, so --runner FlinkRunner --flink_master HOST:PORT
 and the like work on every job. Paths may be local or any URL that fsspec knows (gs://, s3://, memory://).
 Exit status: 0 all good; 1 finished, but more items were rejected than --max-rejects allows, or the run
-broke off; 2 bad usage or bad input, found before work began."""
+broke off; 2 bad usage or bad input, found before work began; 130 interrupted."""
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -93,16 +93,17 @@ def _group(commands: Any, name: str, text: str, kinds: dict[str, tuple[str, str,
         _add(inner, kind, job, description, adder)
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _common(parser: argparse.ArgumentParser, *, makes: bool = True) -> None:
     group = parser.add_argument_group("running")
     add = group.add_argument
     add("--workers", metavar="N", default=str(default_workers()), help="worker processes of a local run")
     add("--dry-run", action="store_true", help="say what would be done; write nothing")
-    again = group.add_mutually_exclusive_group()
-    again.add_argument(
-        "--resume", action="store_true", help="keep what is in order already (this is the rule)"
-    )
-    again.add_argument("--force", action="store_true", help="make everything anew")
+    if makes:
+        again = group.add_mutually_exclusive_group()
+        again.add_argument(
+            "--resume", action="store_true", help="keep what is in order already (this is the rule)"
+        )
+        again.add_argument("--force", action="store_true", help="make everything anew")
     loud = group.add_mutually_exclusive_group()
     loud.add_argument("--quiet", action="store_true", help="print problems only")
     loud.add_argument("--verbose", action="store_true", help="print what Beam logs as well")
@@ -351,7 +352,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="where a corpus root is now, if it has moved",
     )
-    _common(parser)
+    _common(parser, makes=False)
 
 
 def _with_common(own: Adder) -> Adder:

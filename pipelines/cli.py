@@ -18,6 +18,7 @@ from transforms.version import VERSION
 
 EXIT_GOOD, EXIT_BROKEN, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 _LIKENESS = 0.84
+_OF_OTHER_COMMANDS = ("--force", "--resume")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +100,8 @@ def _misspelt(parser: argparse.ArgumentParser, passed_on: Sequence[str]) -> list
         if flag.startswith("-"):
             if meant := _meant(flag, own):
                 problems.append(f"{flag} is not a flag of this command; did you mean {meant}?")
+            elif flag in _OF_OTHER_COMMANDS:
+                problems.append(f"{flag} is not a flag of this command")
         elif not after_flag:
             problems.append(f"{word!r} belongs to no flag; see {parser.prog} --help")
         after_flag = flag.startswith("-") and "=" not in word

@@ -197,10 +197,11 @@ def print_summary(job: RenderJob, summaries: Sequence[PartSummary], *, work: int
     """Says what the output holds of the parts of this run, and where to look."""
     written = sum(summary.written for summary in summaries)
     rejected = sum(len(summary.rejects) for summary in summaries)
+    item = "segment" if job.rules.together else "mixture"
     print(f"planned {written + rejected:,} = written {written:,} + rejected {rejected:,}")
     for summary in summaries:
         hours = ", ".join(f"{key} {duration(value)}" for key, value in summary.statistics.seconds.items())
-        print(f"  {summary.part.name}: {counted(summary.written, 'mixture')}{hours and f' ({hours})'}")
+        print(f"  {summary.part.name}: {counted(summary.written, item)}{hours and f' ({hours})'}")
     for form in job.options.formats:
         total = sum(summary.statistics.bytes_of.get(form, 0) for summary in summaries)
         print(f"  {form}: {size(total)}")

@@ -165,9 +165,16 @@ def _level(source: Source) -> str:
                 f"{source.level:g} dB active level, of recordings with active power {source.active_power:g}"
             )
         case "snr":
-            return f"{source.level:g} dB below {source.against} ({source.measure})"
+            return f"{source.level:g} dB below {source.against} ({_measure(source)})"
+        case _ if source.measure == "lufs":
+            return f"{source.level:g} LUFS"
         case _:
             return f"{source.level:g} dB ({source.measure})"
+
+
+def _measure(source: Source) -> str:
+    """Returns the name of a measure of levels as people write it."""
+    return "LUFS" if source.measure == "lufs" else source.measure
 
 
 def _in_db(gain: float) -> str:

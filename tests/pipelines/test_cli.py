@@ -237,3 +237,8 @@ def test_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_help_names_every_exit_status(mixtape: Mixtape) -> None:
+    text = mixtape("--help", workers=None).out
+    assert text.rstrip().endswith("before work began; 130 interrupted.")

@@ -129,6 +129,13 @@ def test_files_of_another_size_are_found_however_few_items_are_checked(
         assert mixtape("verify", out, *words).status == 0
 
 
+@pytest.mark.parametrize("flag", ["--force", "--resume"])
+def test_flags_of_commands_that_make_something_are_refused(mixtape: Mixtape, out: Path, flag: str) -> None:
+    assert flag not in mixtape("verify", "--help", workers=None).out
+    outcome = mixtape("verify", out, flag)
+    assert (outcome.status, outcome.problems) == (2, [f"{flag} is not a flag of this command"])
+
+
 def test_findings_go_when_they_are_mended(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
     flip_last_byte(out / WAV)
     assert mixtape("verify", out).status == 1

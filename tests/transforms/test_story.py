@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests import trees
 from transforms.errors import UsageError
-from transforms.plan import Mixture
+from transforms.plan import LevelKind, Mixture
 from transforms.record import recorded_job
 from transforms.story import Story, find_item, near_matches, tell
 
@@ -82,6 +82,24 @@ def test_what_is_told_of_sources(made: Callable[[str], tuple[trees.Corpus, Path]
         assert line in text.splitlines(), line
     assert re.search(r"^  s2 .* the same  gain \S+ \(\S+ dB\)  from 0\.562 s  ", text, re.M)
     assert re.search(r"^  SNR in mix_both: s1 \S+ dB, s2 \S+ dB, noise \S+ dB$", text, re.M)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("target", "-25.5 LUFS"), ("snr", "-25.5 dB below speech (LUFS)")]
+)
+def test_loudness_is_told_in_its_unit(
+    made: Callable[[str], tuple[trees.Corpus, Path]], kind: LevelKind, told: str
+) -> None:
+    _, out = made("mixtures")
+    found = story(out, "train-0000003")
+    assert found.mixture is not None
+    against = "speech" if kind == "snr" else ""
+    source = dataclasses.replace(
+        found.mixture.sources[0], level_kind=kind, level=-25.5, measure="lufs", against=against
+    )
+    mixture = dataclasses.replace(found.mixture, sources=(source,))
+    lines = tell(dataclasses.replace(found, mixture=mixture, place=None)).splitlines()
+    assert f"    level    {told}" in lines
 
 
 def test_levels_of_the_published_recipes(made: Callable[[str], tuple[trees.Corpus, Path]]) -> None:
