@@ -53,7 +53,7 @@ _MANY = 10_000
 
 
 def quantile(histogram: Histogram, share: float) -> float:
-    """Estimates a quantile of what a histogram counted, evenly spread within each bin.
+    """Estimates a quantile of what a histogram counted, evenly spread within each bin and the extremes.
 
     Args:
         histogram: holds at least one count.
@@ -67,9 +67,16 @@ def quantile(histogram: Histogram, share: float) -> float:
     below = 0
     for edge, count in zip(edges, counts, strict=True):
         if count and below + count >= wanted:
-            return edge + histogram.width * (wanted - below) / count
+            return _within(histogram, edge + histogram.width * (wanted - below) / count)
         below += count
-    return edges[-1] + histogram.width
+    return _within(histogram, edges[-1] + histogram.width)
+
+
+def _within(histogram: Histogram, value: float) -> float:
+    """Brings an estimate between the extremes that were counted, where these are known."""
+    low = value if histogram.lowest is None else histogram.lowest
+    high = value if histogram.highest is None else histogram.highest
+    return min(max(value, low), high)
 
 
 def common_limits(histograms: Sequence[Histogram]) -> tuple[float, float]:

@@ -22,17 +22,22 @@ class Histogram:
         unit: unit of the quantity.
         width: width of a bin.
         counts: count by bin number; empty bins are left out.
+        lowest, highest: the extreme values counted, where they are known.
     """
 
     unit: str
     width: float
     counts: dict[int, int] = field(default_factory=dict)
+    lowest: float | None = field(default=None, compare=False)
+    highest: float | None = field(default=None, compare=False)
 
     def add(self, value: float) -> None:
         """Counts one finite value; infinite ones are left out."""
         if math.isfinite(value):
             bin_number = math.floor(value / self.width)
             self.counts[bin_number] = self.counts.get(bin_number, 0) + 1
+            self.lowest = value if self.lowest is None else min(self.lowest, value)
+            self.highest = value if self.highest is None else max(self.highest, value)
 
     def bars(self) -> tuple[list[float], list[int]]:
         """Returns left edges and counts of all bins from the lowest to the highest."""
@@ -113,7 +118,7 @@ class PartStatistics:
     def from_json(cls, fields: dict[str, Any]) -> "PartStatistics":
         """Reads the fields of ``dataclasses.asdict`` after a way through JSON."""
         histograms = {
-            name: Histogram(one["unit"], one["width"], {int(k): n for k, n in one["counts"].items()})
+            name: Histogram(**{**one, "counts": {int(k): n for k, n in one["counts"].items()}})
             for name, one in fields["histograms"].items()
         }
         speaker_use = [SpeakerUse(**one) for one in fields.get("speaker_use", [])]

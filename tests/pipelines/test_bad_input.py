@@ -332,6 +332,6 @@ def test_a_full_disk_ends_the_run_and_room_completes_it(
     assert problem.endswith(": no space left on the device; free some, then run the same command again")
     remount(small_disk, "size=60m")
     again = mixtape(*corpus.flags(small_disk / "out"), *words, workers=workers)
-    assert (again.status, again.err) == (0, "")
+    assert (again.status, again.problems) == (0, [])
     mixtape(*corpus.flags(tmp_path / "fresh"), *words)
     assert trees.contents(small_disk / "out") == trees.contents(tmp_path / "fresh")

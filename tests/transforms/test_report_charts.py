@@ -57,8 +57,13 @@ def test_a_quantile_is_less_than_a_bin_from_the_exact_one(
     assert abs(report_charts.quantile(histogram(values, width), share) - exact) <= width
 
 
+@given(st.floats(-60, 60), st.integers(1, 9), WIDTHS)
+def test_a_quantile_of_equal_values_is_their_value(value: float, count: int, width: float) -> None:
+    assert report_charts.quantile(histogram([value] * count, width), 0.5) == value
+
+
 def test_the_median_of_one_bin_is_its_middle() -> None:
-    assert report_charts.quantile(histogram([3.1, 3.2]), 0.5) == 3.5
+    assert report_charts.quantile(histogram([3.1, 3.9]), 0.5) == 3.5
 
 
 @given(st.lists(VALUES, min_size=1, max_size=4), WIDTHS)
@@ -94,7 +99,7 @@ def test_outside_counts_what_the_limits_cut_off(
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([-3.2, -3.4], "median −3.5 dB"),
+        ([-3.2, -3.4], "median −3.4 dB"),
         ([0.0, -1.0], "median 0.0 dB"),
         ([2.5, 2.5, 99.0], "median 2.8 dB, 1 beyond"),
     ],
