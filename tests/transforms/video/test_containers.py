@@ -388,5 +388,6 @@ def test_without_pyav_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
         library()
     (problem,) = caught.value.problems
     assert problem == (
-        "reading video needs PyAV, which is not there (No module named 'av'); pip install '.[video]' in Mixtape's folder"
+        "reading video needs PyAV, which is not there (No module named 'av'); "
+        "pip install '.[video]' in Mixtape's folder"
     )
