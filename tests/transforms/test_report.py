@@ -340,9 +340,9 @@ def test_the_gains_of_the_plan_are_told_in_db(made: Made) -> None:
     (gain,) = (one for one in report.distributions(made.summaries) if one.title == "Planned gain")
     labels = [re.findall(r'aria-label="([^"]*)"', panel.svg)[0] for panel in gain.panels]
     assert labels[0].startswith(
-        "Planned gain, s1. Libri2Mix-train-100: median −6.5 dB; Libri2Mix-dev: median −6.5 dB"
+        "Planned gain, s1. Libri2Mix-train-100: median −6.0 dB; Libri2Mix-dev: median −6.0 dB"
     )
-    assert labels[1].startswith("Planned gain, s2. Libri2Mix-train-100: median 1.5 dB")
+    assert labels[1].startswith("Planned gain, s2. Libri2Mix-train-100: median 1.9 dB")
 
 
 def test_what_is_not_there_is_said_or_left_out(made: Made) -> None:
