@@ -26,9 +26,7 @@ test-stores: $(VENV)/installed-test ## run the tests of object stores, on server
 	$(BIN)/python -m pytest -n 0 -m stores tests/stores
 
 test-runners: $(VENV)/installed-test ## run jobs on Prism, Flink and Spark, fetched and brought up here (20 minutes)
-	$(BIN)/python -m pytest -n 0 -m runners tests/runners || \
-	  { echo "Clusters on a busy machine may time out: what failed is tried once more"; \
-	    $(BIN)/python -m pytest -n 0 -m runners tests/runners --last-failed --last-failed-no-failures none; }
+	$(BIN)/python -m pytest -n 0 -m runners tests/runners
 
 test-schedules: $(VENV)/installed-test $(AIRFLOW)/installed ## load the schedules with Airflow and Flink's schema (downloads 1 GB)
 	$(BIN)/python -m pytest -n 0 -m schedules tests/deploy
