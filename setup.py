@@ -18,6 +18,7 @@ REQUIRES = [
     "librosa>=0.11,<0.12",
     "markupsafe>=3.0,<4",
     "matplotlib>=3.11,<3.12",
+    "numba>=0.68,<0.69",
     "numpy>=2.4,<2.5",
     "pillow>=12.3,<13",
     "protobuf>=6.33,<7",

@@ -34,6 +34,8 @@ _SPH_MAGIC = b"NIST_1A\n"
 _SPH_HEADER_BYTES = 1024
 _SHORT_DATA = re.compile(r"^data : \d+ \(should be \d+\)", re.MULTILINE)
 _READ = "read"
+_16_BIT = "PCM_16"
+_STEP_16_BIT = np.float32(2.0**-15)
 
 
 def promises_more_samples(file: soundfile.SoundFile) -> bool:
@@ -189,7 +191,7 @@ class SourceReader:
         available = len(pcm) - source.offset_samples
         count = available if wanted == WHOLE else min(wanted, available)
         end = source.offset_samples + count
-        samples = pcm[source.offset_samples : end].astype(np.float32) / np.float32(32768)
+        samples = _full_scale(pcm[source.offset_samples : end])
         self._check_samples(source, samples, count)
         return samples, rate_hz
 
@@ -206,13 +208,13 @@ class SourceReader:
                     file.seek(source.offset_samples)
                 available = file.frames - source.offset_samples
                 count = available if wanted == WHOLE else min(wanted, available)
-                samples = file.read(count, dtype="float32")
+                samples = file.read(count, dtype="int16" if file.subtype == _16_BIT else "float32")
         except soundfile.LibsndfileError as error:
             reason = f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
             raise _unusable(source, reason, "fetch it again, or plan without it") from error
-        mono = samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, source.channel])
+        mono = _full_scale(samples if samples.ndim == 1 else samples[:, source.channel])
         self._check_samples(source, mono, count)
-        return cast(NDArray[np.float32], mono), file.samplerate
+        return mono, file.samplerate
 
     def _wanted_samples(self, source: Source, limit: int, own_hz: int) -> int:
         """Returns how many samples to read at the file's own rate, or ``WHOLE``."""
@@ -250,10 +252,18 @@ class SourceReader:
             wanted = max(count, source.length_samples)
             reason = f"is truncated: {len(samples)} of {wanted} samples can be read"
             raise _unusable(source, reason, "fetch it again")
-        if not self.silence and not samples.any():
+        low, high = samples.min(), samples.max()
+        if not self.silence and low == high == 0:
             raise _unusable(source, "is silent: every sample is zero", "replace it, or plan without it")
-        if not np.isfinite(samples.sum(dtype=np.float64)):
+        if not (np.isfinite(low) and np.isfinite(high)):
             raise _unusable(source, "holds samples that are no finite numbers", "make it again")
+
+
+def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Brings samples of one channel from 16 bit to -1..1, exactly; others are so already."""
+    if samples.dtype == np.int16:
+        return np.asarray(np.multiply(samples, _STEP_16_BIT, dtype=np.float32))
+    return np.ascontiguousarray(samples)
 
 
 def played_ratio(speed: float, own_hz: int, to_hz: int) -> Fraction:
@@ -280,12 +290,9 @@ def quantise_floor(samples: NDArray[Any]) -> Pcm:
     Returns:
         Same shape, int16.
     """
-    scaled = samples * samples.dtype.type(2.0**31)
-    np.rint(scaled, out=scaled)
-    scaled *= samples.dtype.type(2.0**-16)
-    np.floor(scaled, out=scaled)
-    np.clip(scaled, -32768, 32767, out=scaled)
-    return np.asarray(scaled, dtype=np.int16)
+    from transforms.kernels import floor_to_16_bit
+
+    return _quantised(samples, floor_to_16_bit)
 
 
 def quantise_round(samples: NDArray[Any]) -> Pcm:
@@ -297,9 +304,9 @@ def quantise_round(samples: NDArray[Any]) -> Pcm:
     Returns:
         Same shape, int16.
     """
-    scaled = np.rint(samples * samples.dtype.type(32768.0))
-    np.clip(scaled, -32768, 32767, out=scaled)
-    return np.asarray(scaled, dtype=np.int16)
+    from transforms.kernels import round_to_16_bit
+
+    return _quantised(samples, round_to_16_bit)
 
 
 def quantise_truncate(samples: NDArray[Any]) -> Pcm:
@@ -311,9 +318,15 @@ def quantise_truncate(samples: NDArray[Any]) -> Pcm:
     Returns:
         Same shape, int16.
     """
-    scaled = np.trunc(samples * samples.dtype.type(32767.0))
-    np.clip(scaled, -32768, 32767, out=scaled)
-    return np.asarray(scaled, dtype=np.int16)
+    from transforms.kernels import truncate_to_16_bit
+
+    return _quantised(samples, truncate_to_16_bit)
+
+
+def _quantised(samples: NDArray[Any], rule: Callable[[NDArray[Any], Pcm], None]) -> Pcm:
+    pcm = np.empty(samples.shape, np.int16)
+    rule(samples.ravel(), pcm.ravel())
+    return pcm
 
 
 QUANTISERS = {"floor": quantise_floor, "round": quantise_round, "truncate": quantise_truncate}

@@ -23,11 +23,23 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """
     if from_hz == to_hz:
         return samples
+    common = math.gcd(from_hz, to_hz)
+    up, down = to_hz // common, from_hz // common
+    taps = _low_pass(max(up, down), samples.dtype.name)
+    if up == 1:
+        return _decimated(samples, taps, down)
     from scipy.signal import resample_poly
 
-    common = math.gcd(from_hz, to_hz)
-    taps = _low_pass(max(from_hz, to_hz) // common, samples.dtype.name)
-    resampled: Samples = resample_poly(samples, to_hz // common, from_hz // common, window=taps)
+    resampled: Samples = resample_poly(samples, up, down, window=taps)
+    return resampled
+
+
+def _decimated(samples: Samples, taps: Samples, factor: int) -> Samples:
+    """Does what ``resample_poly`` does where the rate is a whole part of the other, several times as fast."""
+    from transforms.kernels import decimate
+
+    resampled = np.empty(-(-len(samples) // factor), samples.dtype)
+    decimate(np.ascontiguousarray(samples), taps, factor, resampled)
     return resampled
 
 

@@ -66,16 +66,18 @@ def cross_energies(signals: Mapping[str, Samples], lengths: Sequence[int]) -> di
     Returns:
         By length, shape (signals, signals), float64.
     """
-    doubles = [np.asarray(signal, dtype=np.float64) for signal in signals.values()]
+    from transforms.kernels import inner_product
+
+    parts = list(signals.values())
     energies: dict[int, NDArray[np.float64]] = {}
-    running = np.zeros((len(doubles), len(doubles)))
+    running = np.zeros((len(parts), len(parts)))
     start = 0
     for stop in lengths:
-        for i, first in enumerate(doubles):
-            for j, second in enumerate(doubles[i:], start=i):
+        for i, first in enumerate(parts):
+            for j, second in enumerate(parts[i:], start=i):
                 end = min(stop, len(first), len(second))
                 if end > start:
-                    running[i, j] += np.einsum("i,i->", first[start:end], second[start:end])
+                    running[i, j] += inner_product(first[start:end], second[start:end])
         energies[stop] = running + np.triu(running, 1).T
         start = stop
     return energies

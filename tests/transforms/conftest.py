@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from transforms.audio import SourceReader
 from transforms.plan import Mixture, Part, Source
 
 _NOBODY = 65534
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @contextlib.contextmanager

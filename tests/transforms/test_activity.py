@@ -161,7 +161,7 @@ def test_the_slow_version_agrees_at_the_rates_of_speech(measure: Measure, rate_h
 
 
 @measures
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     samples=st.integers(1, 3000),
@@ -257,7 +257,7 @@ def test_silence_around_speech_changes_nothing_but_the_mean(measure: Measure) ->
     assert longer.mean_power < 0.5 * alone.mean_power
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-60, 20))
 def test_bandpass_scales_with_the_signal(seed: int, exponent: int) -> None:
     samples = segments(seed, 4000)

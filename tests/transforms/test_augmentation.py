@@ -107,7 +107,7 @@ def test_a_copy_without_samples_is_refused(engine: Engine) -> None:
         augmentation.change_speed(white(4), 10.0, engine=engine)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(length=st.integers(10, 5000), tenths=st.integers(1, 100).filter(lambda tenths: tenths != 10))
 def test_lengths_of_the_library_are_exact(length: int, tenths: int) -> None:
     changed = augmentation.change_speed(white(length), tenths / 10, engine="soxr")

@@ -95,7 +95,7 @@ def test_measures_are_those_of_their_standards() -> None:
 
 
 @given(st.floats(0.01, 5), st.sampled_from(MEASURES))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_gain_moves_every_measure_by_its_decibels(gain: float, measure: Measure) -> None:
     signal = noise(8000, 3).astype(float)
     change = measured_db(gain * signal, measure, RATE_HZ, name="x") - measured_db(

@@ -144,7 +144,7 @@ def reading(signals: dict[str, Signal]) -> Callable[[Source, int], NDArray[np.fl
     return lambda source, limit: signals[source.path][: None if limit == WHOLE else limit]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     planned_mixtures(),
     st.sampled_from([(8000,), (16000,), (8000, 16000), (11025, 16000)]),
@@ -169,7 +169,7 @@ def test_one_pass_equals_doing_all_from_scratch(
 
 
 @given(planned_mixtures(), _SUBSETS_OF_TYPES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_streams_are_those_of_the_recipe(
     planned: tuple[Mixture, dict[str, Signal]], types: tuple[str, ...]
 ) -> None:
@@ -287,7 +287,7 @@ def slow_wsj0mix(
     return {name: np.rint(32768 * (stream / divisor)).astype(np.int16) for name, stream in cut.items()}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.sampled_from([("min",), ("max",), ("min", "max")]))
 def test_joint_peaks_and_levels_equal_doing_all_from_scratch(data: st.DataObject, modes: Any) -> None:
     signals, sources = {}, []

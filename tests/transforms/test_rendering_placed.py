@@ -102,7 +102,7 @@ ROOMS = st.sampled_from(["", "1.wav", "2.wav"])
 
 
 @given(st.integers(1, 3), st.data(), st.sampled_from([8000, 11025, 16000]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_references_sum_to_the_mixture(count: int, data: st.DataObject, rate_hz: int, noisy: bool) -> None:
     talkers = [
         talker(k, data.draw(LEVELS), start_samples=data.draw(STARTS), rir=data.draw(ROOMS))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import trees
@@ -204,7 +204,6 @@ def test_a_shard_without_ledger(tmp_path: Path) -> None:
 IDS = [f"1034-121119-{number:04d}_19-198-{number * 7 % 40:04d}" for number in range(100)]
 
 
-@settings(deadline=None)
 @given(place=st.integers(0, 99), at=st.integers(0, 25), letter=st.sampled_from("0x_"))
 def test_a_slip_is_found_among_many(place: int, at: int, letter: str) -> None:
     slip = IDS[place][:at] + letter + IDS[place][at + 1 :]

@@ -223,7 +223,7 @@ def test_speech_falls_off_towards_high_frequencies() -> None:
     seed=st.integers(min_value=0, max_value=2**32),
     sex=st.sampled_from("FM"),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_utterances_have_the_wanted_length_and_never_clip(length: int, seed: int, sex: str) -> None:
     rng = np.random.default_rng(seed)
     samples = synthetic.utterance(synthetic.make_voice(sex, rng), length, rng)
@@ -234,7 +234,7 @@ def test_utterances_have_the_wanted_length_and_never_clip(length: int, seed: int
 
 @pytest.mark.parametrize("kind", synthetic.NOISE_KINDS)
 @given(length=st.integers(min_value=48000, max_value=56000), seed=st.integers(min_value=0, max_value=2**32))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_noises_have_the_wanted_length_and_never_clip(kind: str, length: int, seed: int) -> None:
     samples = synthetic.noise(kind, length, np.random.default_rng(seed))
     assert samples.shape == (length, 2)

@@ -161,7 +161,7 @@ def obvious(lists: Lists, made: AvseConfig) -> list[tuple[Any, ...]]:
     return scenes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**40),
     scenes=st.integers(1, 12),

@@ -122,7 +122,7 @@ def slow_pair(
 # Properties: the fast planner against the plain one.
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), size=st.integers(1, 3), rows=st.integers(1, 4))
 def test_duplicates_go_as_in_the_plain_loops(data: st.DataObject, size: int, rows: int) -> None:
     group = st.permutations(range(max(rows, size))).map(lambda order: tuple(order[:size]))
@@ -147,7 +147,7 @@ def test_duplicate_removal_keeps_the_published_quirks() -> None:
     assert noises == [7]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     readers=st.lists(st.integers(0, 4), min_size=1, max_size=40),
     size=st.integers(1, 3),
@@ -177,7 +177,7 @@ def test_training_pairs_equal_the_plain_planner(
     assert fast.getstate() == slow.getstate()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     count=st.integers(8, 30),
     size=st.integers(2, 3),
@@ -204,7 +204,7 @@ def test_evaluation_pairs_equal_the_plain_planner(
     assert fast.getstate() == slow.getstate()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     groups=st.lists(st.permutations(range(4)).map(lambda order: tuple(order[:2])), max_size=20),
     noises=st.integers(0, 12),

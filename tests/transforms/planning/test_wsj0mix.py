@@ -79,7 +79,7 @@ CORPUS = utterances("si_tr_s", [5] * 8)
     speakers=st.integers(2, 3),
     seed=st.integers(0, 2**64),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_sets_of_different_speakers_are_drawn_once(sizes: list[int], speakers: int, seed: int) -> None:
     paths = utterances("si_tr_s", sizes)
     possible = {
