@@ -1,5 +1,6 @@
 """Sums of sources: mixtures, the energies in them, and the check that what is written adds up."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -96,14 +97,15 @@ def component_snrs_db(
         members: roles of the mixture.
         length: samples.
     """
+    products = energies.tolist()
     snrs = []
     for member in members:
         own = roles.index(member)
         rest = [roles.index(other) for other in members if other != member]
-        signal = energies[own, own] / length
-        others = max(0.0, float(energies[np.ix_(rest, rest)].sum())) / length
-        snr = 10.0 * np.log10(signal / (others + SNR_EPSILON) + SNR_EPSILON)
-        snrs.append(round(float(snr), _SNR_DECIMALS))
+        signal = products[own][own] / length
+        others = max(0.0, sum(products[i][j] for i in rest for j in rest)) / length
+        snr = 10.0 * math.log10(signal / (others + SNR_EPSILON) + SNR_EPSILON)
+        snrs.append(round(snr, _SNR_DECIMALS))
     return tuple(snrs)
 
 

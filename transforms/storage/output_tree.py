@@ -95,11 +95,14 @@ class OutputTree:
         temporary, final = self._temporary(), self._final(path)
         try:
             yield temporary
-            if not (keep_equal and self._holds(path, temporary)):
+            if keep_equal and self._holds(path, temporary):
+                os.unlink(temporary)
+            else:
                 os.replace(temporary, final)
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            raise
 
     def _holds(self, path: str, other: str) -> bool:
         """Tells whether a file has the very bytes of another, local one, reading both in pieces."""
