@@ -244,7 +244,7 @@ def _run_shards(request: RenderRequest, plans: Sequence[StoredPlan], notes: RunN
     """Runs the pipeline over all shards that may need work; returns how many were made."""
     local = request.running.is_local
     shards = [shard for plan in plans for shard in plan.shards]
-    shards = _shards_to_make(request.job, shards, read=local)
+    shards = _shards_to_make(request.job, shards)
     notes.begin(request.job.tree, shards)
     for plan in plans:
         if not is_finished(request.job, plan.part.name, plan.shard_count):
@@ -273,9 +273,9 @@ def _progress(
     return Progress(items, quiet=request.running.quiet)
 
 
-def _shards_to_make(job: RenderJob, shards: Sequence[Shard], *, read: bool) -> list[Shard]:
-    """Returns the shards that do not stand in the output, or cannot be told to without reading sources."""
-    check = functools.partial(kept_shard, job, listings=storage.Listings(), read=read)
+def _shards_to_make(job: RenderJob, shards: Sequence[Shard]) -> list[Shard]:
+    """Returns the shards that do not stand in the output, or of which only their sources can tell."""
+    check = functools.partial(kept_shard, job, listings=storage.Listings(), read=False)
     found = storage.in_parallel(job.out, check, shards)
     return [shard for shard, kept in zip(shards, found, strict=True) if kept is None]
 

@@ -190,7 +190,13 @@ def process_shard(job: RenderJob, shard: Shard, listings: Listings | None = None
     Raises:
         MixtapeError: something other than a source failed; names shard and item.
     """
-    return kept_shard(job, shard, listings) or render_shard(job, shard)
+    kept = kept_shard(job, shard, listings)
+    if kept is None:
+        return render_shard(job, shard)
+    with _progress(job.progress) as advance:
+        for _ in range(kept.written + kept.rejected):
+            advance()
+    return kept
 
 
 def kept_shard(

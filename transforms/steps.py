@@ -5,7 +5,7 @@ import dataclasses
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.finishing import PartSummary, finish_part
+from transforms.finishing import PartSummary, finish_part, read_summary
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, process_shard
 from transforms.storage import Listings
@@ -62,6 +62,9 @@ class RenderShards(beam.PTransform[beam.PCollection[Shard], beam.PCollection[Sha
 
 
 def _finish_part(part_name: str, job: RenderJob) -> PartSummary:
+    """Merges a part unless its summary is there: making any of its shards would have removed that."""
+    if (stands := read_summary(job.tree, part_name)) is not None:
+        return stands
     Metrics.counter(FinishParts, "parts_finished").inc()
     return finish_part(job, part_name)
 

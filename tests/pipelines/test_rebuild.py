@@ -118,7 +118,7 @@ def test_touched_sources_are_read_once(corpus: Corpus, out: Path) -> None:
     for index in range(6):
         os.utime(corpus.utterance(index), ns=(1, 1))
     before = identities(out)
-    assert run_without_beam([*corpus.flags(out), *corpus.small_flags()]) == 0
+    assert run(corpus, out, *corpus.small_flags()) == 0
     assert changed(before, out) == {STAMPS.format(corpus, k) for k in range(3)}
     for index in range(6):
         corpus.utterance(index).write_bytes(bytes(corpus.utterance(index).stat().st_size))

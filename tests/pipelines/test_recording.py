@@ -54,10 +54,10 @@ def test_a_run_and_one_that_finds_nothing_to_do(
 def test_shards_that_workers_find_standing_are_not_made(
     mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a cluster's launcher leaves it to workers to read sources whose stamps are new."""
+    """As where the launcher leaves it to workers to read sources whose stamps are new."""
     flags = [*corpus.flags(tmp_path / "out"), *corpus.small_flags()]
     assert mixtape(*flags).status == 0
-    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards, read: list(shards))
+    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards: list(shards))
     assert "nothing to do: all of it stands and is unchanged" in mixtape(*flags).out
     _, second = lines(tmp_path / "out")
     assert (second["outcome"], second["shards_made"], second["shards_kept"]) == ("nothing to do", 0, 3)
@@ -115,7 +115,7 @@ def test_a_run_that_breaks_off_between_shards_counts_what_stands(
     part = tmp_path / "out/_mixtape/plan" / f"{corpus.part.name}.parquet"
     shards = StoredPlan.open(str(part)).shards
     request_job = recorded_job(str(tmp_path / "out"), {})
-    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards, read: list(shards)[1:])
+    monkeypatch.setattr(render_module, "_shards_to_make", lambda job, shards: list(shards)[1:])
     monkeypatch.setattr(render_module, "run_pipeline", break_off)
     assert mixtape(*flags).status == 1
     _, line = lines(tmp_path / "out")

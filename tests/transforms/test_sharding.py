@@ -452,6 +452,15 @@ def test_progress_is_a_byte_per_item_rejects_too(corpus: Corpus, out: Path, tmp_
     assert (tmp_path / "items").read_bytes() == b"....."
 
 
+def test_progress_counts_the_items_of_shards_that_stand(corpus: Corpus, out: Path, tmp_path: Path) -> None:
+    corpus.utterance(3).unlink()
+    rendering = render(corpus.job(out), corpus.mixtures)
+    job = corpus.job(out, progress=str(tmp_path / "items"))
+    statuses = [process_shard(job, shard).status for shard in rendering.plan.shards]
+    assert statuses == ["kept"] * len(statuses)
+    assert (tmp_path / "items").stat().st_size == len(corpus.mixtures)
+
+
 _RENDER_ONE = """
 import sys
 from transforms.plan import RenderOptions
