@@ -1,6 +1,7 @@
 """The tables that published corpora carry beside their WAV files: paths, lengths, SNRs."""
 
 import contextlib
+import functools
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Literal
@@ -31,6 +32,12 @@ def table_columns(kind: TableKind, members: Sequence[str]) -> list[str]:
     if kind == "metrics":
         return ["mixture_ID", *(f"{stem}_SNR" for stem in stems)]
     return ["mixture_ID", "mixture_path", *(f"{stem}_path" for stem in stems), "length"]
+
+
+@functools.lru_cache(maxsize=1024)
+def _way(start: str, folder: str) -> str:
+    """Returns the relative path from one folder of a tree to another, which all rows of a table share."""
+    return posixpath.relpath(folder, start)
 
 
 class TablesWriter(PartWriter):
@@ -93,7 +100,8 @@ class TablesWriter(PartWriter):
             case "absolute":
                 return self._tree.url(path)
             case "relative":
-                return posixpath.relpath(path, posixpath.dirname(table))
+                folder, _, name = path.rpartition("/")
+                return f"{_way(posixpath.dirname(table), folder)}/{name}"
             case prefix:
                 return f"{prefix.rstrip('/')}/{path}"
 
