@@ -24,6 +24,12 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield visited
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a test keep what it keeps of stores where no other test finds it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def upload(folder: Path, url: str) -> None:
     """Copies a local folder into a store."""
     tree = storage.OutputTree(url)

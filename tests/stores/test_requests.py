@@ -1,5 +1,6 @@
 """How many requests a run makes: it is these that a store is slow at, and that it is paid for."""
 
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests import trees
 from tests.faults import Proxy, Seen, watched
 from tests.servers import Store, visit
 from tests.stores.conftest import upload
-from transforms import report
+from transforms import report, storage
 
 MIXTURES, SHARDS, VARIANTS, STREAMS = 20, 2, 4, len(trees.LIBRIMIX.streams)
 SOURCES = 3 * MIXTURES
@@ -101,3 +102,28 @@ def test_a_run_with_nothing_to_do_lists_folders(counted: Counted, form: str) -> 
     listings = [seen for seen in requests if is_listing(seen)]
     assert len(listings) <= source_folders + 2 * output_folders + 30
     assert len(requests) - len(listings) <= PER_RUN + SHARDS * PER_SHARD
+
+
+def test_a_tar_archive_is_walked_once_per_machine(counted: Counted, tmp_path: Path) -> None:
+    """In pieces of 4 MiB, whatever the number of its members; the next process has the table at hand."""
+    with tarfile.open(tmp_path / "corpus.tar", "w") as made:
+        made.add(counted.corpus.folder, "corpus")
+        for number in range(3):
+            (tmp_path / "padding").write_bytes(bytes(1 << 21))
+            made.add(tmp_path / "padding", f"corpus/padding-{number}")
+    upload(tmp_path, f"{counted.url}/archives")
+    root = f"tar://corpus::{counted.url}/archives/corpus.tar"
+    walk, again = (_requests_of_find(counted, root) for _ in range(2))
+    assert len(walk) == 1 + 2, "the stamp, and two pieces"
+    assert len(again) == 1, "the stamp"
+    upload(tmp_path, f"{counted.url}/archives")
+    found = {entry.path for entry in storage.find(root)}
+    assert found == {f"padding-{n}" for n in range(3)} | set(trees.files(counted.corpus.folder))
+
+
+def _requests_of_find(counted: Counted, root: str) -> list[Seen]:
+    """Finds the members of an archive as a process does that was just started."""
+    storage.forget_file_systems()
+    start = len(counted.proxy.seen)
+    assert len(storage.find(root)) > MIXTURES
+    return counted.proxy.seen[start:]

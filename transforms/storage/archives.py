@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 import google_crc32c
 
 from transforms.errors import MixtapeError, StorageError, StoreUnavailableError
+from transforms.storage import known_tables
 from transforms.storage.failures import explained
 from transforms.storage.members import (
     PACK_TABLE,
@@ -25,6 +26,8 @@ from transforms.storage.urls import FileStamp, join, local_path
 
 _TRUSTED_S = 5.0
 _HEADER_MARGIN_BYTES = 1 << 12
+# Heads in a tar archive of speech are some 200 kB apart: reading on takes less time than asking anew.
+_WALK_BLOCK_BYTES = 1 << 22
 _TABLES: dict[str, Callable[[BinaryIO, str], Table]] = {"tar": tar_table, "zip": zip_table}
 PROTOCOLS = frozenset({*_TABLES, "packed"})
 
@@ -131,7 +134,8 @@ _opening = threading.Lock()
 def archive_of(url: str) -> tuple[Archive, str] | None:
     """Returns the archive that a URL leads into and the path in it; None for any other URL.
 
-    The table is read once per process, and again when the archive has changed.
+    The table is read once per process, and again when the archive has changed; that of a tar archive in a
+    store once per machine.
 
     Raises:
         UsageError: it is an archive whose members cannot be read at random.
@@ -162,12 +166,27 @@ def _read_archive(kind: str, url: str) -> Archive:
     stamp = stamp_of_file(holder)
     if stamp is None:
         raise StorageError(holder, "no such file or folder; check the path")
-    table = pack_table(read_span(holder)[0], holder) if kind == "packed" else _read_table(kind, url)
+    table = _table_of(kind, url, stamp)
     return Archive(kind, url, table, stamp, folders_of(table))
 
 
-def _read_table(kind: str, url: str) -> Table:
-    file = open_ranges(url)
+def _table_of(kind: str, url: str, stamp: FileStamp) -> Table:
+    if kind == "packed":
+        holder = _holder_of_table(kind, url)
+        return pack_table(read_span(holder)[0], holder)
+    if kind == "zip" or local_path(url) is not None:
+        return _read_table(kind, open_ranges(url), url)
+    known = known_tables.read_table(url, stamp)
+    if known is not None:
+        return known
+    file = open_ranges(url, block_bytes=_WALK_BLOCK_BYTES)
+    table = _read_table(kind, file, url)
+    if file.stamp == stamp:
+        known_tables.keep_table(url, stamp, table)
+    return table
+
+
+def _read_table(kind: str, file: RangeFile, url: str) -> Table:
     try:
         return _TABLES[kind](cast(BinaryIO, file), url)
     except MixtapeError:
