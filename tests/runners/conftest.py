@@ -18,15 +18,16 @@ import pytest
 from deploy import fetch
 from tests import trees
 from tests.runners.recorded import DIARY, PAUSE_S, Entry, most_at_once, read_diary
-from tests.servers import free_port, gs_store
+from tests.servers import Store, free_port, gs_store, s3_store
 
-__all__ = ["gs_store"]
+__all__ = ["gs_store", "s3_store"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 900.0
 START_S = 300.0
 _POLL_S = 0.05
 RUNNERS = ("prism", "flink-embedded", "flink-cluster", "spark-embedded", "spark-cluster")
+USUAL_STORES = {("prism", "gs"), ("prism", "s3"), ("flink-cluster", "gs"), ("spark-cluster", "gs")}
 
 
 @dataclass(frozen=True)
@@ -339,7 +340,30 @@ def wsj0mix(tmp_path_factory: pytest.TempPathFactory) -> trees.Corpus:
     return trees.make_corpus(tmp_path_factory.mktemp("wsj0"), mixtures=16, recipe="wsj0mix")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store by its name, which a test gives as a parameter."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-store", action="store_true", help="run every runner from and to every store")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/runners/" in item.nodeid:
             item.add_marker(pytest.mark.runners)
+    if not config.getoption("--every-store", default=False):
+        left_out = [item for item in items if not _is_usual(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_usual(item: pytest.Item) -> bool:
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return (given.get("runner"), given.get("store")) in USUAL_STORES or not {
+        "runner",
+        "store",
+    } <= given.keys()
