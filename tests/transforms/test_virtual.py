@@ -2,9 +2,10 @@
 
 import io
 import json
-import multiprocessing
 import pickle
 import random
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import trees
+from tests.conftest import REPOSITORY
 from transforms.audio import SourceReader
 from transforms.errors import SourceError, UsageError
 from transforms.plan import WHOLE, Mixture, Source
@@ -158,45 +160,19 @@ def test_slices_share_what_is_kept(made: Callable[[str], Path]) -> None:
     assert len({id(one._own()) for one in (corpus, *shares)}) == 1
 
 
-def samples_of(corpus: VirtualCorpus, place: int) -> tuple[str, dict[str, Any]]:
-    item = corpus[place]
-    return item["facts"]["id"], item["pcm"]
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "inherited"])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_several_processes_render_the_same(made: Callable[[str], Path], recipe: str, method: str) -> None:
-    corpus = opened(made(recipe), recipe)
-    before = {item["facts"]["id"]: item["pcm"] for item in corpus}
-    context = multiprocessing.get_context(method)
-    with context.Pool(3) as pool:
-        places = [place % 5 for place in range(15)]
-        for item_id, pcm in pool.starmap(samples_of, [(corpus, place) for place in places]):
-            assert same_streams(pcm, before[item_id])
-
-
-def rendered_by_children(corpus: VirtualCorpus, places: list[int], found: Any) -> None:
-    found.put([samples_of(corpus, place) for place in places])
-
-
-def test_forked_processes_go_on_with_a_corpus_in_use(made: Callable[[str], Path]) -> None:
-    """As loader processes do: they get the corpus by the fork itself, with all that it keeps."""
-    corpus = opened(made("librimix"))
-    before = {item["facts"]["id"]: item["pcm"] for item in corpus}
-    context = multiprocessing.get_context("fork")
-    found = context.Queue()
-    children = [
-        context.Process(target=rendered_by_children, args=(corpus, list(range(start, 5, 2)), found))
-        for start in range(2)
+    """Children get the corpus with each task, or by the fork itself, with all that it keeps."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.loaders",
+        str(made(recipe)),
+        trees.KINDS[recipe].part.name,
+        method,
     ]
-    for child in children:
-        child.start()
-    told = dict(pair for _ in children for pair in found.get(timeout=60))
-    for child in children:
-        child.join(60)
-        assert child.exitcode == 0
-    assert told.keys() == before.keys()
-    assert all(same_streams(told[name], before[name]) for name in told)
+    subprocess.run(command, check=True, cwd=REPOSITORY, timeout=300)
 
 
 def test_threads_share_a_corpus(made: Callable[[str], Path]) -> None:
