@@ -47,6 +47,7 @@ EXTRAS = {
         "mypy>=2.4,<3",
         "packaging>=26,<27",
         "pytest>=9.2,<10",
+        "pytest-timeout>=2.4,<3",
         "pytest-xdist>=3.8,<4",
         "ruff>=0.17.5,<0.18",
         "s3fs>=2026.9,<2027",

@@ -160,8 +160,10 @@ def test_slices_share_what_is_kept(made: Callable[[str], Path]) -> None:
     assert len({id(one._own()) for one in (corpus, *shares)}) == 1
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "inherited"])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    ("recipe", "method"),
+    [*((recipe, "fork") for recipe in RECIPES), ("mixtures", "spawn"), ("librimix", "inherited")],
+)
 def test_several_processes_render_the_same(made: Callable[[str], Path], recipe: str, method: str) -> None:
     """Children get the corpus with each task, or by the fork itself, with all that it keeps."""
     command = [
