@@ -3,7 +3,7 @@
 import argparse
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,8 +14,10 @@ from pipelines.runner import Running, counted, duration, run_pipeline
 from transforms import storage
 from transforms.corpora import librimix
 from transforms.listing import NoiseClip, Utterance, read_noises, read_utterances
+from transforms.planning import plan_work
 from transforms.planning.librimix import PlannedMixture, PlannedSubset, plan_subsets, to_mixture
 from transforms.planning.plan_files import PlanFiles
+from transforms.planning.plan_work import PlanRow
 from transforms.recipes import LIBRIMIX
 from transforms.rejects import RejectLimit
 from transforms.storage import OutputTree
@@ -196,27 +198,45 @@ def _write_stale(request: PlanRequest, files: PlanFiles, subsets: Sequence[Plann
         for subset in subsets:
             files.write(subset.listing_name, [to_mixture(planned) for planned in subset.mixtures])
     elif subsets:
-        run_pipeline(functools.partial(build, files=files, subsets=subsets), request.running)
+        plan_work.clear(files.tree)
+        names = plan_work.store_rows(files.tree, rows_to_measure(files, subsets))
+        listings = [subset.listing_name for subset in subsets]
+        told = plan_work.store_facts(files, listings)
+        run_pipeline(functools.partial(build, files=told, names=names, listings=listings), request.running)
+        plan_work.clear(files.tree)
 
 
-def build(pipeline: Any, *, files: PlanFiles, subsets: Sequence[PlannedSubset]) -> None:
-    """Adds the measuring of all mixtures that changed and the writing of plans to a pipeline."""
-    import apache_beam as beam
-
-    from transforms.planning.steps import MeasureGains, PlanRow, WritePlans
-
-    rows = []
+def rows_to_measure(files: PlanFiles, subsets: Sequence[PlannedSubset]) -> Iterator[PlanRow]:
+    """Yields the mixtures whose gains no earlier run measured."""
     for subset in subsets:
         kept = files.kept_rows(subset.listing_name)
-        numbered = enumerate(subset.mixtures)
-        rows += [PlanRow(subset.listing_name, n, planned) for n, planned in numbered if n not in kept]
+        for number, planned in enumerate(subset.mixtures):
+            if number not in kept:
+                yield PlanRow(subset.listing_name, number, planned)
+
+
+def build(pipeline: Any, *, files: PlanFiles, names: Sequence[str], listings: Sequence[str]) -> None:
+    """Adds the measuring of mixtures and the writing of plans to a pipeline.
+
+    Args:
+        pipeline: gets the steps.
+        files: where the plans go; it is stored there what they are made from.
+        names: files there with the mixtures to be measured.
+        listings: names of the listings to be written.
+    """
+    import apache_beam as beam
+
+    from transforms.planning.steps import MeasureGains, ReadPlanRows, WritePlans
+
     (
         pipeline
-        | "PlannedMixtures" >> beam.Create(rows, reshuffle=False).with_output_types(PlanRow)
+        | "RowFiles" >> beam.Create(names, reshuffle=False).with_output_types(str)
+        # name of a file
+        | "ReadRows" >> ReadPlanRows(files.tree)
         # PlanRow
         | "MeasureGains" >> MeasureGains(files.roots)
         # GainRow
-        | "WritePlans" >> WritePlans(files, [subset.listing_name for subset in subsets])
+        | "WritePlans" >> WritePlans(files, listings)
         # None
     )
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from transforms.planning.librimix import PlannedMixture, plan_subsets
     from transforms.planning.mixture_config import MixturesConfig
     from transforms.planning.mixture_steps import ListingUrls, PlanMixtures, PlannedSubset
-    from transforms.planning.steps import GainRow, MeasureGains, PlanRow, WritePlans
+    from transforms.planning.plan_work import PlanRow
+    from transforms.planning.steps import GainRow, MeasureGains, WritePlans
     from transforms.recipes import RECIPES, Recipe
     from transforms.rejects import Reject
     from transforms.rendering import RenderedMixture, render_item, render_mixture
@@ -65,7 +66,7 @@ _MODULES = {
     "MixturesConfig": "transforms.planning.mixture_config",
     "NoiseClip": "transforms.listing",
     "PartSummary": "transforms.finishing",
-    "PlanRow": "transforms.planning.steps",
+    "PlanRow": "transforms.planning.plan_work",
     "PlannedMixture": "transforms.planning.librimix",
     "PlannedSubset": "transforms.planning.mixture_steps",
     "ProbedFile": "transforms.planning.aligned",

@@ -13,23 +13,10 @@ from transforms.loudness import normalised_gains
 from transforms.plan import NOISE, WHOLE, Mixture
 from transforms.planning.librimix import PlannedMixture, to_mixture
 from transforms.planning.plan_files import PlanFiles
+from transforms.planning.plan_work import PlanRow, read_rows, with_facts
 from transforms.recipes import LIBRIMIX
 from transforms.rejects import Reject
-
-
-@dataclass(frozen=True)
-class PlanRow:
-    """A planned mixture on its way to its place in a plan.
-
-    Attributes:
-        listing: name of the speech listing that it is made from.
-        number: its place in that listing's plan, from 0.
-        planned: utterances, noise and wanted levels.
-    """
-
-    listing: str
-    number: int
-    planned: PlannedMixture
+from transforms.storage import OutputTree
 
 
 @dataclass(frozen=True)
@@ -79,6 +66,24 @@ class _Measure(beam.DoFn):
 
 
 @dataclasses.dataclass
+class ReadPlanRows(beam.PTransform[beam.PCollection[str], beam.PCollection[PlanRow]]):
+    """Reads the mixtures to be measured out of the files that the launcher stored them in.
+
+    Attributes:
+        tree: the output, which has the files.
+    """
+
+    tree: OutputTree
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, names: beam.PCollection[str]) -> beam.PCollection[PlanRow]:
+        """Adds the step."""
+        return names | "Read" >> beam.FlatMap(read_rows, self.tree).with_output_types(PlanRow)
+
+
+@dataclasses.dataclass
 class MeasureGains(beam.PTransform[beam.PCollection[PlanRow], beam.PCollection[GainRow]]):
     """Measures loudness and peaks of planned mixtures and works out their published gains.
 
@@ -108,7 +113,7 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
     """Writes the plan of every listing when all of its mixtures were measured, now or before.
 
     Attributes:
-        files: where and how; they know what was measured before.
+        files: where and how; they know what was measured before, or ``plan_work`` has stored it.
         listings: names of all listings, so that one without any mixture gets its empty plan.
     """
 
@@ -135,10 +140,11 @@ class WritePlans(beam.PTransform[beam.PCollection[GainRow], beam.PCollection[Non
         return written
 
     def _write(self, listing: str, rows: Iterable[GainRow | None]) -> None:
-        results = self.files.kept_rows(listing)
+        files = with_facts(self.files, listing)
+        results = files.kept_rows(listing)
         results |= {row.number: row.result for row in rows if row is not None}
-        if len(results) < len(self.files.rows[listing]):
+        if len(results) < len(files.rows[listing]):
             lost = "the gains that an earlier run measured are not there any more; run the same command again"
-            raise StorageError(self.files.tree.url(), f"{listing}: {lost}")
-        self.files.write(listing, [results[number] for number in sorted(results)])
+            raise StorageError(files.tree.url(), f"{listing}: {lost}")
+        files.write(listing, [results[number] for number in sorted(results)])
         Metrics.counter(WritePlans, "plans_written").inc()

@@ -26,9 +26,11 @@ from transforms.errors import SourceError
 from transforms.listing import NoiseClip, Utterance, noises_csv, utterances_csv
 from transforms.loudness import normalised_gains
 from transforms.plan import Mixture
+from transforms.planning import plan_work
 from transforms.planning.librimix import PlannedMixture, PlannedSubset, to_mixture
 from transforms.planning.plan_files import PlanFiles
-from transforms.planning.steps import GainRow, MeasureGains, PlanRow, WritePlans, measure_mixture
+from transforms.planning.plan_work import PlanRow
+from transforms.planning.steps import GainRow, MeasureGains, WritePlans, measure_mixture
 from transforms.rejects import Reject
 from transforms.storage import OutputTree
 
@@ -197,7 +199,12 @@ def test_only_mixtures_that_changed_are_measured_again(roots: dict[str, str], tm
 
     def measured() -> int:
         plans = PlanFiles(OutputTree(str(out)), 2, 4, roots).for_subsets(subsets)
-        found = run(IN_MEMORY, lambda pipeline: plan.build(pipeline, files=plans, subsets=subsets))
+        names = plan_work.store_rows(plans.tree, plan.rows_to_measure(plans, subsets))
+        told = plan_work.store_facts(plans, ["train"])
+        found = run(
+            IN_MEMORY, lambda pipeline: plan.build(pipeline, files=told, names=names, listings=["train"])
+        )
+        plan_work.clear(plans.tree)
         return counters(found, MeasureGains).get("items_measured", 0)
 
     assert measured() == 3
