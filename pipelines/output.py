@@ -16,14 +16,14 @@ from pipelines.runner import counted, duration
 from transforms import report, storage
 from transforms.errors import StorageError, StoreUnavailableError, UsageError
 from transforms.finishing import RUN_PATH, PartSummary, read_summary, stored_summaries
-from transforms.plan import StoredPlan
-from transforms.publishing import CARD_PATH, CROISSANT_PATH, known_licences, publish
+from transforms.inventory import NotedTree, stands, take_inventory
+from transforms.plan import FORMATS, StoredPlan
+from transforms.publishing import known_licences, publish
 from transforms.record import read_run
 from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.storage import OWN_FOLDER, OutputTree
-from transforms.verification import check_checksums
 from transforms.version import VERSION
 
 REPORT_PATH = f"{OWN_FOLDER}/report.html"
@@ -124,7 +124,7 @@ def forget_summary(job: RenderJob, part_name: str) -> None:
 
 
 def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> list[str]:
-    """Writes what speaks of the whole output, unless the last run left the same.
+    """Writes what speaks of the whole output, unless the last run left the same, and it still stands.
 
     Args:
         job: the run.
@@ -135,23 +135,25 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
     Returns:
         What a person must be told of the output's descriptions.
     """
-    tree = job.tree
+    tree = NotedTree(job.out)
     stored = stored_summaries(tree)
-    for sink in sinks_for(tree, job.rules, job.options):
+    for sink in sinks_for(tree, job.rules, dataclasses.replace(job.options, formats=FORMATS)):
         sink.close_corpus([summary.part for summary in stored])
+    for path in (summary_path(summary.part.name) for summary in stored):
+        tree.note(path, tree.read(path))
     rejects = [reject for summary in stored for reject in summary.rejects]
     tree.write_if_changed(REJECTS_PATH, rejects_csv(rejects))
     facts = _facts(job, stored, {**roots, **job.roots})
     before = read_run(tree)
     known = {name: before.get(name) for name in facts}
-    wanted = (REPORT_PATH, *((CARD_PATH, CROISSANT_PATH) if any(one.written for one in stored) else ()))
-    is_same = json.dumps(known) == json.dumps(facts)
-    if is_same and all(map(tree.exists, wanted)) and not check_checksums(tree, stored):
+    files = take_inventory(tree)
+    if json.dumps(known) == json.dumps(facts) and REPORT_PATH in files and stands(tree, files):
         return []
     notes = publish(tree, stored)
     tree.remove(REPORT_PATH)
     tree.write(RUN_PATH, (json.dumps(facts | _circumstances(started, command), indent=1) + "\n").encode())
     tree.write(REPORT_PATH, report.make_report(job, stored).encode())
+    take_inventory(tree)
     return notes
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from transforms import ledger as ledgers
 from transforms.checksums import part_checksums_path
 from transforms.finishing import RUN_PATH, PartSummary, stored_summaries
+from transforms.inventory import forget_missing
 from transforms.plan import FORMATS, MODES, Format, Part, StoredPlan, Variant
 from transforms.sharding import RenderJob, plan_path, plan_rejects_path, stamps_path, summary_path
 from transforms.sinks import sinks_for
@@ -92,6 +93,7 @@ def _remove(
         _remove_indices(job, part, FORMATS)
     for sink in _sinks(job, FORMATS):
         sink.close_corpus([*(summary.part for summary in stored_summaries(tree)), *others])
+    forget_missing(tree)
 
 
 def _unwanted_of_part(job: RenderJob, summary: PartSummary) -> list[str]:

@@ -15,16 +15,17 @@ from transforms.errors import UsageError
 from transforms.finishing import stored_summaries
 from transforms.plan import Shard
 from transforms.recipes import recipe_named
-from transforms.record import check_finished, part_job, recorded_job
+from transforms.record import check_finished, part_job, recorded_job, unfinished_parts
 from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
 from transforms.story import near_matches
 from transforms.verification import (
     FINDINGS_PATH,
+    CheckResult,
     Mismatch,
     ShardCheck,
-    check_checksums,
-    check_part,
+    check_files,
+    check_output,
     write_findings,
 )
 
@@ -59,11 +60,12 @@ def run(arguments: argparse.Namespace, passed_on: list[str]) -> int:
         print(f"{counted(items, 'item')} in {counted(len(shards), 'shard')} would be checked")
         return 0
     found = check_merged(job.tree)
-    counters = run_pipeline(functools.partial(build, out=job.out, checks=checks, merged=found), running)
-    mismatches = counters.get("mismatches", 0) + len(found)
+    merged = found.mismatches
+    counters = run_pipeline(functools.partial(build, out=job.out, checks=checks, merged=merged), running)
+    mismatches = counters.get("mismatches", 0) + len(merged)
     running.say(
         f"checked {counted(counters.get('items_checked', 0), 'item')} and "
-        f"{counted(counters.get('files_checked', 0), 'file')}: "
+        f"{counted(counters.get('files_checked', 0) + found.files, 'file')}: "
         f"{counted(mismatches, 'mismatch', 'mismatches')}"
     )
     if mismatches:
@@ -90,6 +92,8 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
     check_finished(job.tree, summaries)
     for summary in summaries:
         plan = job.stored_plan(summary.part.name)
+        if plan.shard_count != len(summary.ledgers):
+            raise unfinished_parts(job.tree, [summary.part.name])
         written: list[tuple[Shard, str]] = []
         read = ledgers.read_part(job.tree, plan.part, plan.shard_count)
         for shard, ledger in zip(plan.shards, read, strict=True):
@@ -100,7 +104,10 @@ def choose_checks(job: RenderJob, *, sample: int, ids: Sequence[str] | None) -> 
         near += [one for name in missing for one in near_matches(name, (item_id for _, item_id in written))]
         grouped = itertools.groupby(chosen, key=lambda pair: pair[0])
         ids_of = {shard: tuple(item_id for _, item_id in pairs) for shard, pairs in grouped}
-        shards = [ShardCheck(shard, ids_of.get(shard, ())) for shard in plan.shards]
+        shards = [
+            ShardCheck(shard, ids_of.get(shard, ()), crc)
+            for shard, crc in zip(plan.shards, summary.ledgers, strict=True)
+        ]
         checks.append(Checks(part_job(job, summary, plan), summary.part.name, tuple(shards)))
     _check_roots(job, roots)
     if missing:
@@ -135,11 +142,12 @@ def _check_roots(job: RenderJob, needed: Set[str]) -> None:
         raise UsageError(problems)
 
 
-def check_merged(tree: OutputTree) -> list[Mismatch]:
-    """Checks what is merged from shards: tables, indices and records of parts, and checksums."""
-    summaries = stored_summaries(tree)
-    tables = [found for summary in summaries for found in check_part(tree, summary)]
-    return tables + check_checksums(tree, summaries)
+def check_merged(tree: OutputTree) -> CheckResult:
+    """Checks all that is not of one shard: tables and the like of parts, and what speaks of the whole."""
+    results = [check_files(tree, one.part.name, one.files) for one in stored_summaries(tree)]
+    results.append(check_output(tree))
+    mismatches = tuple(found for result in results for found in result.mismatches)
+    return CheckResult(0, sum(result.files for result in results), mismatches)
 
 
 def build(pipeline: Any, *, out: str, checks: Sequence[Checks], merged: Sequence[Mismatch]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from transforms import ledger as ledgers
 from transforms.checksums import ChecksumsWriter
 from transforms.errors import StorageError
+from transforms.inventory import FileRecord, NotedTree, stands
 from transforms.plan import Part, RenderOptions
 from transforms.rejects import Reject
 from transforms.sharding import RenderJob, read_plan_rejects, summary_path
@@ -31,8 +32,9 @@ class PartSummary:
         options: what the run that merged it made.
         written: items written.
         rejects: items that could not be made.
-        files: size in bytes of the tables, indices and the like beside the shards, by path.
+        files: size and CRC-32C of the tables, indices and the like beside the shards, by path.
         statistics: lengths, levels and SNRs, for summary and report.
+        ledgers: CRC-32C of the ledger of each shard that it was merged from, in order.
     """
 
     part: Part
@@ -40,8 +42,9 @@ class PartSummary:
     options: RenderOptions
     written: int
     rejects: tuple[Reject, ...]
-    files: Mapping[str, int | None]
+    files: Mapping[str, FileRecord]
     statistics: PartStatistics
+    ledgers: tuple[int, ...] = ()
 
     @property
     def planned(self) -> int:
@@ -65,8 +68,9 @@ class PartSummary:
             options=RenderOptions.from_json(fields["options"]),
             written=fields["written"],
             rejects=tuple(Reject(**reject) for reject in fields["rejects"]),
-            files=dict(fields["files"]),
+            files={path: FileRecord(**record) for path, record in fields["files"].items()},
             statistics=PartStatistics.from_json(fields["statistics"]),
+            ledgers=tuple(fields["ledgers"]),
         )
 
 
@@ -91,7 +95,7 @@ def is_finished(job: RenderJob, part_name: str, shard_count: int) -> bool:
         summary is not None
         and summary.shards == shard_count
         and summary.options.table_paths == job.options.table_paths
-        and all(job.tree.size(path) == size_bytes for path, size_bytes in summary.files.items())
+        and stands(job.tree, summary.files)
     )
 
 
@@ -104,15 +108,17 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
     Raises:
         StorageError: a ledger is missing, or a file cannot be written.
     """
-    job.tree.remove(RUN_PATH)
+    tree = NotedTree(job.out)
+    tree.remove(RUN_PATH)
     plan = job.stored_plan(part_name)
-    sinks = sinks_for(job.tree, job.rules, job.options)
+    sinks = sinks_for(tree, job.rules, job.options)
     writers = [sink.open_part(plan.part, plan.shard_count, plan.roles) for sink in sinks]
-    writers.append(ChecksumsWriter(job.tree, plan.part))
+    writers.append(ChecksumsWriter(tree, plan.part))
     statistics, uses = PartStatistics(), Uses()
-    rejects = read_plan_rejects(job.tree, part_name)
+    rejects = read_plan_rejects(tree, part_name)
     shard_files: set[str] = set()
-    for index, ledger in enumerate(ledgers.read_part(job.tree, plan.part, plan.shard_count)):
+    ledger_sums: list[int] = []
+    for index, ledger in enumerate(ledgers.read_part(tree, plan.part, plan.shard_count)):
         mixtures = plan.read_shard(index)
         for writer in writers:
             writer.add(ledger, mixtures)
@@ -120,6 +126,7 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
         uses.add(ledger, mixtures)
         rejects += ledger.rejects
         shard_files.update(file.path for file in ledger.files)
+        ledger_sums.append(ledger.crc32c)
     _remove_leftovers(sinks, plan.part, shard_files)
     for writer in writers:
         writer.close()
@@ -130,10 +137,11 @@ def finish_part(job: RenderJob, part_name: str) -> PartSummary:
         options=job.options,
         written=statistics.items,
         rejects=tuple(rejects),
-        files={path: job.tree.size(path) for writer in writers for path in writer.files},
+        files={path: record for writer in writers for path in writer.files if (record := tree.noted[path])},
         statistics=statistics,
+        ledgers=tuple(ledger_sums),
     )
-    job.tree.write(summary_path(part_name), summary.to_json())
+    tree.write(summary_path(part_name), summary.to_json())
     return summary
 
 

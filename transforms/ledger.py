@@ -118,6 +118,7 @@ class ShardLedger:
         items: the items written, in plan order.
         rejects: the items not written, in plan order.
         files: the files that hold the whole shard; files per item follow from ``items``.
+        crc32c: CRC-32C of the ledger's own file, of one that was read; else 0.
     """
 
     shard: str
@@ -126,6 +127,7 @@ class ShardLedger:
     items: tuple[ItemRecord, ...] = ()
     rejects: tuple[Reject, ...] = ()
     files: tuple[WrittenFile, ...] = ()
+    crc32c: int = field(default=0, compare=False)
 
     def to_json(self) -> bytes:
         """Returns the ledger as canonical JSON: one line per item, streams in their order."""
@@ -232,7 +234,8 @@ def write_ledger(tree: OutputTree, ledger: ShardLedger) -> None:
 def read_ledger(tree: OutputTree, shard_name: str) -> ShardLedger | None:
     """Reads a shard's ledger; None where there is none, or one that cannot be understood."""
     try:
-        return ShardLedger.from_json(tree.read(ledger_path(shard_name)))
+        data = tree.read(ledger_path(shard_name))
+        return dataclasses.replace(ShardLedger.from_json(data), crc32c=crc32c(data))
     except (StorageError, ValueError, KeyError, TypeError):
         return None
 

@@ -6,6 +6,7 @@ import json
 from transforms import ledger as ledgers
 from transforms.errors import StorageError
 from transforms.finishing import RUN_PATH, PartSummary
+from transforms.inventory import NotedTree, take_inventory
 from transforms.record import part_job, read_run
 from transforms.sharding import RenderJob, summary_path
 from transforms.sinks.tables import TablesWriter
@@ -56,13 +57,16 @@ def rewrite_tables(job: RenderJob, summary: PartSummary, table_paths: str) -> Pa
     if not has_tables(summary, own):
         return None
     options = dataclasses.replace(summary.options, table_paths=table_paths)
-    writer = TablesWriter(job.tree, own.rules, options, part=plan.part, roles=plan.roles)
+    beside = NotedTree(job.out)
+    writer = TablesWriter(beside, own.rules, options, part=plan.part, roles=plan.roles)
     for ledger in ledgers.read_part(job.tree, plan.part, plan.shard_count):
         writer.add(ledger)
     writer.close()
-    sizes = {path: job.tree.size(path) for path in writer.files}
-    changed = dataclasses.replace(summary, options=options, files={**summary.files, **sizes})
-    job.tree.write(summary_path(summary.part.name), changed.to_json())
+    tables = {path: record for path in writer.files if (record := beside.noted[path])}
+    changed = dataclasses.replace(summary, options=options, files={**summary.files, **tables})
+    tree = NotedTree(job.out)
+    tree.write(summary_path(summary.part.name), changed.to_json())
+    take_inventory(tree)
     return changed
 
 
@@ -70,4 +74,6 @@ def note_paths(tree: OutputTree, table_paths: str) -> None:
     """Brings the record of the last run up to date, so that the next one finds nothing to do."""
     facts = read_run(tree)
     facts["options"] = {**facts["options"], "table_paths": table_paths}
-    tree.write(RUN_PATH, (json.dumps(facts, indent=1) + "\n").encode())
+    noted = NotedTree(tree.root)
+    noted.write(RUN_PATH, (json.dumps(facts, indent=1) + "\n").encode())
+    take_inventory(noted)

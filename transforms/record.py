@@ -58,5 +58,11 @@ def check_finished(tree: OutputTree, summaries: Sequence[PartSummary]) -> None:
     finished = {plan_path(summary.part.name) for summary in summaries}
     folder = posixpath.dirname(plan_path(""))
     if unfinished := [name for name in tree.names(folder) if f"{folder}/{name}" not in finished]:
-        names = ", ".join(name.removesuffix(".parquet") for name in unfinished)
-        raise UsageError(f"{tree.root}: a run broke off before {names} was complete; run its command again")
+        raise unfinished_parts(tree, [name.removesuffix(".parquet") for name in unfinished])
+
+
+def unfinished_parts(tree: OutputTree, names: Sequence[str]) -> UsageError:
+    """Returns what to raise where parts of an output are planned and not all there."""
+    return UsageError(
+        f"{tree.root}: a run broke off before {', '.join(names)} was complete; run its command again"
+    )

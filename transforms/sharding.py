@@ -17,6 +17,7 @@ from transforms import storage
 from transforms.attachments import scalar_facts
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError, StorageError, StoreUnavailableError
+from transforms.inventory import NotedTree, take_inventory
 from transforms.ledger import ItemRecord, PieceRecord, ShardLedger, SnrRecord, VariantRecord, crc32c
 from transforms.licences import NO_LICENCES, Licences
 from transforms.plan import Mixture, Part, RenderOptions, Settings, Shard, StoredPlan, write_plan
@@ -126,9 +127,9 @@ def store_plan(
     Raises:
         StorageError: it cannot be written.
     """
-    path = plan_path(part.name)
+    tree, path = NotedTree(job.out), plan_path(part.name)
     write_plan(
-        job.tree,
+        tree,
         path,
         part,
         mixtures,
@@ -137,11 +138,12 @@ def store_plan(
         licences=licences,
         together=job.rules.together,
     )
-    if list(rejects) != read_plan_rejects(job.tree, part.name):
-        job.tree.remove(summary_path(part.name))
+    if list(rejects) != read_plan_rejects(tree, part.name):
+        tree.remove(summary_path(part.name))
         text = json.dumps([dataclasses.asdict(reject) for reject in rejects], indent=1)
-        job.tree.write(plan_rejects_path(part.name), text.encode())
-    return StoredPlan.open(job.tree.url(path))
+        tree.write(plan_rejects_path(part.name), text.encode())
+    take_inventory(tree)
+    return StoredPlan.open(tree.url(path))
 
 
 def plan_rejects_path(part_name: str) -> str:

@@ -1,19 +1,29 @@
 """Checks a finished output against its ledger: what is on disk, and what the sources give again."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import google_crc32c
 import soundfile
 
 from transforms import ledger as ledgers
+from transforms import storage
 from transforms.audio import decode_pcm
 from transforms.errors import SourceError, StorageError
-from transforms.finishing import PartSummary
+from transforms.finishing import RUN_PATH
+from transforms.inventory import (
+    INVENTORY_PATH,
+    MISSING,
+    OTHER_BYTES,
+    REMOVE,
+    FileRecord,
+    crc_problem,
+    file_problem,
+    read_inventory,
+    size_problem,
+)
 from transforms.ledger import ItemRecord, ShardLedger
 from transforms.plan import Mixture, RenderOptions, Shard, Variant
-from transforms.publishing import CHECKSUMS_PATH, checksums
 from transforms.rejects import csv_bytes
 from transforms.rendering import render_item
 from transforms.sharding import RenderJob, item_record, samples_crc32c
@@ -21,7 +31,7 @@ from transforms.sinks.wav import WavSink
 from transforms.storage import OWN_FOLDER, Listings, OutputTree
 
 FINDINGS_PATH = f"{OWN_FOLDER}/verify.csv"
-_MISSING = "is missing; render again"
+_BY_FORCE = "render with --force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +51,17 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """What to check of a shard: the content of some items, by id, or of all; without any, sizes alone."""
+    """What to check of a shard.
+
+    Attributes:
+        shard: the shard.
+        ids: items of which the content is checked; without any, of all files but the ledger sizes alone.
+        ledger_crc32c: CRC-32C that its ledger should have.
+    """
 
     shard: Shard
     ids: tuple[str, ...]
+    ledger_crc32c: int
 
 
 @dataclass(frozen=True)
@@ -81,8 +98,11 @@ def check_shard(job: RenderJob, check: ShardCheck, listings: Listings | None = N
         )
     records = [item for item in ledger.items if item.id in check.ids]
     misfits = _misfits(job, check.shard, ledger, listings or Listings())
+    if ledger.crc32c != check.ledger_crc32c:
+        path = ledgers.ledger_path(check.shard.name)
+        misfits[path] = Mismatch(check.shard.name, path, f"{OTHER_BYTES}; {REMOVE}")
     if not records:
-        return CheckResult(0, 0, tuple(misfits.values()))
+        return CheckResult(0, 1, tuple(misfits.values()))
     plan = job.stored_plan(check.shard.part.name)
     mixtures = {mixture.id: mixture for mixture in plan.read_shard(check.shard.index)}
     files = list(_file_checks(job, check.shard, ledger, records))
@@ -92,27 +112,33 @@ def check_shard(job: RenderJob, check: ShardCheck, listings: Listings | None = N
         for mismatch in _stream_mismatches(job, mixtures.get(record.id), record)
     ]
     changed = [found for found in files if found is not None and found.what not in misfits]
-    return CheckResult(len(records), len(files), (*misfits.values(), *changed, *streams))
+    return CheckResult(len(records), 1 + len(files), (*misfits.values(), *changed, *streams))
 
 
-def check_part(tree: OutputTree, summary: PartSummary) -> list[Mismatch]:
-    """Compares the sizes of a part's tables, indices and the like with what its summary says."""
+def check_files(tree: OutputTree, name: str, files: Mapping[str, FileRecord]) -> CheckResult:
+    """Reads files, and compares their sizes and bytes with what is known of them.
+
+    Args:
+        tree: the output.
+        name: the part that they belong to, or ``output``.
+        files: what is known, by path.
+    """
     listings = Listings()
-    problems = (
-        (path, _size_problem(tree, path, size_bytes, listings)) for path, size_bytes in summary.files.items()
-    )
-    return [Mismatch(summary.part.name, path, problem) for path, problem in problems if problem]
+
+    def problem(path: str) -> str:
+        return file_problem(tree, path, files[path], listings)
+
+    problems = zip(files, storage.in_parallel(tree.root, problem, files), strict=True)
+    return CheckResult(0, len(files), tuple(Mismatch(name, path, found) for path, found in problems if found))
 
 
-def check_checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[Mismatch]:
-    """Compares the published checksums of an output with those of its parts."""
-    wanted = checksums(tree, summaries)
-    places = (CHECKSUMS_PATH, f"{OWN_FOLDER}/{CHECKSUMS_PATH}") if wanted else ()
-    there = [place for place in places if tree.exists(place)]
-    if any(tree.read(place) == wanted for place in there) or not wanted:
-        return []
-    problem = "is not as it was written; render again" if there else _MISSING
-    return [Mismatch("output", CHECKSUMS_PATH, problem)]
+def check_output(tree: OutputTree) -> CheckResult:
+    """Compares what speaks of the whole output, plans and summaries too, with its record of files."""
+    files = read_inventory(tree)
+    if RUN_PATH in files:
+        return check_files(tree, "output", files)
+    problem = "is not as it was written; render again" if tree.exists(INVENTORY_PATH) else MISSING
+    return CheckResult(0, 0, (Mismatch("output", INVENTORY_PATH, problem),))
 
 
 def _misfits(job: RenderJob, shard: Shard, ledger: ShardLedger, listings: Listings) -> dict[str, Mismatch]:
@@ -126,20 +152,9 @@ def _misfits(job: RenderJob, shard: Shard, ledger: ShardLedger, listings: Listin
             for path, size_bytes in sink.item_files(shard.part, item)
         ]
     problems = (
-        (name, path, _size_problem(job.tree, path, size_bytes, listings)) for name, path, size_bytes in wanted
+        (name, path, size_problem(job.tree, path, size_bytes, listings)) for name, path, size_bytes in wanted
     )
     return {path: Mismatch(name, path, problem) for name, path, problem in problems if problem}
-
-
-def _size_problem(tree: OutputTree, path: str, size_bytes: int | None, listings: Listings) -> str:
-    """Says what is wrong with a file that is missing or not as long as it should be; nothing of others."""
-    try:
-        found = listings.size(tree.url(path))
-    except StorageError as error:
-        return error.problem
-    if found is None:
-        return _MISSING
-    return "" if found == size_bytes else f"has {found} bytes instead of {size_bytes}; render again"
 
 
 def _file_checks(
@@ -147,7 +162,7 @@ def _file_checks(
 ) -> Iterator[Mismatch | None]:
     """Reads files and yields, for each, what is wrong with it."""
     for file in ledger.files:
-        problem = _bytes_problem(job, file.path, file.crc32c)
+        problem = crc_problem(job.tree, file.path, file.crc32c, _BY_FORCE)
         yield Mismatch(shard.name, file.path, problem) if problem else None
     if "wav" not in job.options.formats:
         return
@@ -159,16 +174,8 @@ def _file_checks(
                 problem = _wav_problem(sink, path, crc)
                 yield Mismatch(record.id, path, problem) if problem else None
         for path, piece in sink.attached_files(shard.part, record):
-            problem = _bytes_problem(job, path, piece.crc32c)
+            problem = crc_problem(job.tree, path, piece.crc32c, _BY_FORCE)
             yield Mismatch(record.id, path, problem) if problem else None
-
-
-def _bytes_problem(job: RenderJob, path: str, crc: int) -> str:
-    try:
-        found = google_crc32c.value(job.tree.read(path))
-    except StorageError as error:
-        return error.problem
-    return "" if found == crc else "its bytes are not those that were written; render with --force"
 
 
 def _wav_problem(sink: WavSink, path: str, crc: int) -> str:
@@ -178,11 +185,7 @@ def _wav_problem(sink: WavSink, path: str, crc: int) -> str:
         return error.problem
     except soundfile.LibsndfileError as error:
         return f"is not readable audio ({error})"
-    return (
-        ""
-        if samples_crc32c(pcm) == crc
-        else "its samples are not those that were written; render with --force"
-    )
+    return "" if samples_crc32c(pcm) == crc else f"its samples are not those that were written; {_BY_FORCE}"
 
 
 def _stream_mismatches(job: RenderJob, mixture: Mixture | None, record: ItemRecord) -> Iterator[Mismatch]:

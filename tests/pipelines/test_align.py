@@ -255,6 +255,7 @@ def test_counting_equals_timestamps_on_clean_clips(mixtape: Mixtape, tmp_path: P
     timed, counted = (contents(tmp_path / out) for out in ("timed", "counted"))
     assert {name for name in timed if timed[name] != counted.get(name)} == {
         "_mixtape/ledger/shard-aligned-all-000000.json",
+        "_mixtape/parts/aligned-all.json",
         "_mixtape/plan/aligned-all.parquet",
     }
     assert timed.keys() == counted.keys()

@@ -32,6 +32,7 @@ STAMPS = "_mixtape/stamps/{0.part.name}-00000{1}.json"
 SUMMARY = "_mixtape/parts/Libri2Mix-train-100.json"
 TABLE = "Libri2Mix/wav8k/min/metadata/mixture_train-100_mix_both.csv"
 RUN = ("_mixtape/run.json", "_mixtape/report.html")
+INVENTORY = "_mixtape/files.json"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -212,7 +213,7 @@ def test_only_other_paths_in_tables_render_nothing(corpus: Corpus, out: Path) ->
     before = identities(out)
     assert run_without_beam([*corpus.flags(out), *corpus.small_flags(), "--table-paths", "/data"]) == 0
     redone = changed(before, out)
-    assert redone - {SUMMARY, *RUN} == {name for name in files(out) if "/metadata/" in name}
+    assert redone - {SUMMARY, INVENTORY, *RUN} == {name for name in files(out) if "/metadata/" in name}
     assert json.loads((out / RUN[0]).read_bytes())["options"]["table_paths"] == "/data"
 
 
@@ -312,7 +313,7 @@ def test_a_missing_report_is_written_again(corpus: Corpus, out: Path, name: str)
     (out / name).unlink()
     assert run(corpus, out, *corpus.small_flags()) == 0
     assert (out / name).exists()
-    assert changed(before, out) <= set(RUN)
+    assert changed(before, out) <= {INVENTORY, *RUN}
 
 
 @pytest.mark.parametrize("data", [None, b'{"format":99}'], ids=repr)
@@ -369,7 +370,7 @@ def test_a_second_part_leaves_the_first_as_it_is(corpus: Corpus, out: Path) -> N
     assert cli.main(flags) == 0
     touched = {name for name in changed(before, out) if name in before}
     shared = {f"Libri2Mix/tfrecord/libri2mix_wav8k_{mode}/1.0.0/dataset_info.json" for mode in ("min", "max")}
-    assert touched == {*RUN, *shared, "README.md", "croissant.json", "checksums.sha256"}
+    assert touched == {INVENTORY, *RUN, *shared, "README.md", "croissant.json", "checksums.sha256"}
     parts = json.loads((out / RUN[0]).read_bytes())["parts"]
     assert {name: one["written"] for name, one in parts.items()} == {
         "Libri2Mix-train-100": 5, "Libri2Mix-train-360": 5

@@ -11,6 +11,8 @@ from pipelines.verify import choose_checks, recorded_job
 from tests import trees
 from tests.pipelines.conftest import Mixtape
 from transforms.errors import UsageError
+from transforms.plan import write_plan
+from transforms.storage import OutputTree
 
 pytestmark = pytest.mark.usefixtures("short_report")
 WAV = "Libri2Mix/wav8k/min/train-100/s1/m0003.wav"
@@ -31,8 +33,9 @@ def test_a_clean_output(mixtape: Mixtape, out: Path) -> None:
     before = trees.identities(out)
     outcome = mixtape("verify", out)
     assert (outcome.status, outcome.err) == (0, "")
-    # 5 items of 6 streams; 3 shards of an archive, an index and a record file
-    assert outcome.out == "checked 5 items and 39 files: 0 mismatches\n"
+    # 5 items of 6 streams; 3 shards of an archive, an index, a record file and a ledger;
+    # 6 tables, 1 index, 1 split, checksums of the part; 10 files of the whole output
+    assert outcome.out == "checked 5 items and 61 files: 0 mismatches\n"
     assert trees.changed(before, out) == set()
 
 
@@ -80,7 +83,7 @@ def test_a_damaged_file_is_named_in_a_line(
     outcome = mixtape("verify", out)
     assert outcome.status == 1
     assert outcome.out.splitlines() == [
-        "checked 5 items and 39 files: 1 mismatch",
+        "checked 5 items and 61 files: 1 mismatch",
         "item,what,problem",
         finding,
     ]
@@ -127,6 +130,114 @@ def test_files_of_another_size_are_found_however_few_items_are_checked(
         again = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
         assert mixtape(*again).status == 0
         assert mixtape("verify", out, *words).status == 0
+
+
+DATA = "Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0"
+LEDGER = "_mixtape/ledger/shard-Libri2Mix-train-100-000002.json"
+OF_PART = (
+    TABLE,
+    TABLE.replace("mixture_", "metrics_"),
+    "Libri2Mix/webdataset/wav8k/min/train-100.json",
+    f"_mixtape/{DATA}/train-100.json",
+    "_mixtape/checksums/Libri2Mix-train-100.sha256",
+)
+OF_OUTPUT = (
+    f"{DATA}/features.json",
+    f"{DATA}/dataset_info.json",
+    "README.md",
+    "croissant.json",
+    "checksums.sha256",
+    "_mixtape/parts/Libri2Mix-train-100.json",
+    "_mixtape/rejects.csv",
+    "_mixtape/report.html",
+    "_mixtape/run.json",
+)
+
+
+def flip_a_bit_in_the_middle(path: Path) -> None:
+    """Leaves what can be read readable: where there is a digit, another takes its place."""
+    data = bytearray(path.read_bytes())
+    digits = [place for place, byte in enumerate(data) if chr(byte).isdigit()] or [len(data) // 2]
+    data[digits[len(digits) // 2]] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_changed_byte_is_found_wherever_it_is(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
+    """All at once, since nothing that is found hides anything else."""
+    for name in (*OF_PART, *OF_OUTPUT, LEDGER):
+        flip_a_bit_in_the_middle(out / name)
+    outcome = mixtape("verify", out, "--items", "m0000")
+    assert outcome.status == 1
+    problem = "its bytes are not those that were written; remove it and render again"
+    assert sorted(outcome.out.splitlines()[2:]) == sorted(
+        [
+            *(f"Libri2Mix-train-100,{name},{problem}" for name in OF_PART),
+            *(f"output,{name},{problem}" for name in OF_OUTPUT),
+            f"Libri2Mix-train-100-000002,{LEDGER},{problem}",
+        ]
+    )
+    for name in (*OF_PART, *OF_OUTPUT, LEDGER):
+        (out / name).unlink()
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert mixtape(*words).status == 0
+    assert mixtape("verify", out).status == 0
+
+
+@pytest.mark.parametrize("name", [TABLE, "README.md", "_mixtape/report.html", "_mixtape/files.json"])
+def test_one_file_is_made_again_without_rendering(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path, name: str
+) -> None:
+    held = trees.contents(out)
+    (out / name).unlink()
+    (finding,) = mixtape("verify", out).out.splitlines()[2:]
+    assert finding.endswith(f"{name},is missing; render again")
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert "nothing to do" in mixtape(*words).out
+    assert mixtape("verify", out).status == 0
+    assert trees.contents(out) == held
+
+
+def test_a_changed_plan_is_found(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
+    path = "_mixtape/plan/Libri2Mix-train-100.parquet"
+    changed = [*corpus.mixtures[:4], corpus.mixture(4, gain=0.25)]
+    write_plan(OutputTree(str(out)), path, trees.PART, changed, shard_size=2)
+    findings = mixtape("verify", out, "--items", "m0000").out.splitlines()[2:]
+    assert [finding.split(",")[:2] for finding in findings] == [["output", path]]
+
+
+def test_an_output_of_the_form_that_knew_sizes_alone_is_finished_anew(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path
+) -> None:
+    held = trees.contents(out)
+    summary = out / "_mixtape/parts/Libri2Mix-train-100.json"
+    fields = json.loads(summary.read_bytes())
+    fields["files"] = {path: record["size_bytes"] for path, record in fields["files"].items()}
+    del fields["ledgers"]
+    summary.write_text(json.dumps(fields))
+    (out / "_mixtape/files.json").unlink()
+    (problem,) = mixtape("verify", out).problems
+    assert problem.endswith("a run broke off before Libri2Mix-train-100 was complete; run its command again")
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert "nothing to do" in mixtape(*words).out
+    assert trees.contents(out) == held
+    assert mixtape("verify", out).status == 0
+
+
+@pytest.mark.parametrize("words", [["--prune"], ["--formats", "wav", "--prune"]], ids=" ".join)
+def test_what_pruning_left_is_as_it_should_be(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path, words: list[str]
+) -> None:
+    dev = corpus.plan.with_name("libri2mix_dev-clean.csv")
+    shutil.copy(corpus.plan, dev)
+    small = ["--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert (
+        mixtape(*(str(dev) if one == str(corpus.plan) else one for one in corpus.flags(out)), *small).status
+        == 0
+    )
+    assert mixtape("verify", out, "--sample", "1").status == 0
+    assert mixtape(*corpus.flags(out), *small, *words).status == 0
+    outcome = mixtape("verify", out)
+    assert (outcome.status, outcome.out.splitlines()[1:]) == (0, [])
 
 
 @pytest.mark.parametrize("flag", ["--force", "--resume"])
@@ -260,12 +371,12 @@ def test_every_part_is_checked_as_it_was_made(
     assert outcome.status == 0
     checks = choose_checks(recorded_job(str(out), {}), sample=0, ids=None)
     assert sorted(group.job.options.formats for group in checks) == [("wav",), trees.ALL_FORMATS]
-    # besides: 5 items of 3 streams in 2 rates and 2 modes
-    assert mixtape("verify", out, "--all").out == "checked 10 items and 99 files: 0 mismatches\n"
+    # besides: 5 items of 3 streams in 2 rates and 2 modes; 8 tables, ledger, plan and summary
+    assert mixtape("verify", out, "--all").out == "checked 10 items and 132 files: 0 mismatches\n"
     flip_last_byte(out / WAV)
     halve(out / TAR)
     (out / "Libri2Mix/wav16k/max/dev/mix_clean/m0001.wav").unlink()
-    assert mixtape("verify", out, "--all").out.startswith("checked 10 items and 99 files: 3 mismatches\n")
+    assert mixtape("verify", out, "--all").out.startswith("checked 10 items and 132 files: 3 mismatches\n")
 
 
 def test_the_record_of_a_run_names_everything_that_verify_needs(out: Path, corpus: trees.Corpus) -> None:

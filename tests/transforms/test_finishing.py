@@ -20,6 +20,7 @@ from transforms.finishing import (
     read_summary,
     stored_summaries,
 )
+from transforms.inventory import FileRecord
 from transforms.plan import Part, Shard
 from transforms.rejects import Reject
 from transforms.sharding import store_plan, summary_path
@@ -93,7 +94,15 @@ def test_the_summary_names_every_file_beside_the_shards_with_its_size(corpus: Co
     indices = [WIDS, WIDS.replace("/min/", "/max/"), SPLIT, SPLIT.replace("_max/", "_min/")]
     indices.append("_mixtape/checksums/Libri2Mix-train-100.sha256")
     assert sorted(summary.files) == sorted(tables + indices)
-    assert summary.files == {name: (out / name).stat().st_size for name in summary.files}
+    for name, record in summary.files.items():
+        data = (out / name).read_bytes()
+        assert record == FileRecord(len(data), ledgers.crc32c(data))
+
+
+def test_the_summary_knows_the_ledgers_it_was_merged_from(corpus: Corpus, out: Path) -> None:
+    rendering = render(corpus.job(out), corpus.mixtures)
+    places = [out / ledgers.ledger_path(rendering.shard(index).name) for index in range(3)]
+    assert rendering.summary.ledgers == tuple(ledgers.crc32c(place.read_bytes()) for place in places)
 
 
 def test_statistics_count_what_is_on_disk(corpus: Corpus, out: Path) -> None:
@@ -156,6 +165,16 @@ def test_what_is_no_summary_is_none(tmp_path: Path, data: bytes | None) -> None:
 
 class TestIsFinished:
     """Whether a part needs no merging again."""
+
+    def test_a_summary_of_the_form_that_knew_sizes_alone_is_none(self, corpus: Corpus, out: Path) -> None:
+        summary = render(corpus.job(out), corpus.mixtures).summary
+        fields = json.loads(summary.to_json())
+        fields["files"] = {path: record["size_bytes"] for path, record in fields["files"].items()}
+        del fields["ledgers"]
+        (out / summary_path(PART.name)).write_text(json.dumps(fields))
+        assert read_summary(OutputTree(str(out)), PART.name) is None
+        assert not is_finished(corpus.job(out), PART.name, 3)
+        assert finish_part(corpus.job(out), PART.name) == summary
 
     def test_a_finished_part_is(self, corpus: Corpus, out: Path) -> None:
         assert not is_finished(corpus.job(out), PART.name, 3)

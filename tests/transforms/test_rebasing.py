@@ -7,6 +7,8 @@ import pytest
 
 from tests import trees
 from transforms.finishing import RUN_PATH, read_summary
+from transforms.inventory import FileRecord, read_inventory
+from transforms.ledger import crc32c
 from transforms.rebasing import (
     REBASE_PATH,
     choose_paths,
@@ -15,7 +17,7 @@ from transforms.rebasing import (
     note_paths,
     rewrite_tables,
 )
-from transforms.sharding import RenderJob
+from transforms.sharding import RenderJob, summary_path
 from transforms.storage import OutputTree
 
 TABLE = "Libri2Mix/wav8k/min/metadata/mixture_train-100_mix_both.csv"
@@ -43,7 +45,11 @@ def test_tables_and_summary_change_together(job: RenderJob) -> None:
     assert changed is not None
     assert changed.options.table_paths == "/moved/here"
     assert changed.files.keys() == before.files.keys()
-    assert {path: job.tree.size(path) for path in changed.files} == changed.files
+    for path, known in changed.files.items():
+        data = job.tree.read(path)
+        assert known == FileRecord(len(data), crc32c(data))
+    summary = job.tree.read(summary_path("Libri2Mix-train-100"))
+    assert read_inventory(job.tree)[summary_path("Libri2Mix-train-100")].crc32c == crc32c(summary)
 
 
 def test_what_a_part_without_tables_says_stays(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.trees import PART, SMALL, Corpus, make_corpus, mixture, render, write_noise
 from transforms import ledger as ledgers
+from transforms.finishing import read_summary
+from transforms.inventory import INVENTORY_PATH, FileRecord
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, store_plan
 from transforms.storage import OutputTree
@@ -18,6 +21,8 @@ from transforms.verification import (
     CheckResult,
     Mismatch,
     ShardCheck,
+    check_files,
+    check_output,
     check_shard,
     write_findings,
 )
@@ -29,6 +34,7 @@ RECORD = "Libri2Mix/tfrecord/libri2mix_wav8k_min/1.0.0/libri2mix_wav8k_min-train
 GONE = "no such file or folder; check the path"
 MISSING = "is missing; render again"
 OTHER_BYTES = "its bytes are not those that were written; render with --force"
+OTHER_FILE = "its bytes are not those that were written; remove it and render again"
 OTHER_SAMPLES = "its samples are not those that were written; render with --force"
 
 
@@ -51,7 +57,9 @@ def job(corpus: Corpus, out: Path) -> RenderJob:
 
 
 def check(job: RenderJob, index: int = 0, ids: tuple[str, ...] = IDS) -> CheckResult:
-    return check_shard(job, ShardCheck(Shard(PART, index, 3), ids))
+    summary = read_summary(job.tree, PART.name)
+    assert summary is not None
+    return check_shard(job, ShardCheck(Shard(PART, index, 3), ids, summary.ledgers[index]))
 
 
 def flip(path: Path, offset: int) -> None:
@@ -62,10 +70,10 @@ def flip(path: Path, offset: int) -> None:
 
 
 def test_a_good_shard(job: RenderJob) -> None:
-    streams, shard_files = 2 * 5, 2 * 3
-    assert check(job) == CheckResult(2, 2 * streams + shard_files, ())
-    assert check(job, ids=("m0001",)) == CheckResult(1, streams + shard_files, ())
-    assert check(job, 1, ()) == CheckResult(0, 0, ())
+    streams, shard_files, ledger = 2 * 5, 2 * 3, 1
+    assert check(job) == CheckResult(2, 2 * streams + shard_files + ledger, ())
+    assert check(job, ids=("m0001",)) == CheckResult(1, streams + shard_files + ledger, ())
+    assert check(job, 1, ()) == CheckResult(0, ledger, ())
 
 
 def test_items_of_other_shards_are_not_its_business(job: RenderJob) -> None:
@@ -122,7 +130,7 @@ def test_a_file_that_is_no_audio(job: RenderJob, out: Path) -> None:
 def test_wavs_are_read_only_where_they_were_asked_for(corpus: Corpus, out: Path) -> None:
     job = corpus.job(out, dataclasses.replace(SMALL, formats=("webdataset",)))
     render(job, corpus.mixtures)
-    assert check(job) == CheckResult(2, 4, ())
+    assert check(job) == CheckResult(2, 4 + 1, ())
 
 
 def test_changed_sources(job: RenderJob, corpus: Corpus) -> None:
@@ -148,6 +156,14 @@ def test_no_ledger(job: RenderJob, out: Path, damage: Callable[[Path], object]) 
     damage(out / path)
     problem = Mismatch("Libri2Mix-train-100-000000", path, "has no readable ledger; render again")
     assert check(job) == CheckResult(0, 0, (problem,))
+
+
+@pytest.mark.parametrize("ids", [IDS, ()], ids=["contents", "sizes"])
+def test_a_ledger_that_says_something_else(job: RenderJob, out: Path, ids: tuple[str, ...]) -> None:
+    path = ledgers.ledger_path("Libri2Mix-train-100-000000")
+    text = (out / path).read_text()
+    (out / path).write_text(re.sub(r'("snr_db":{"mix_clean":\[)-?', r"\g<1>9", text, count=1))
+    assert check(job, ids=ids).mismatches == (Mismatch("Libri2Mix-train-100-000000", path, OTHER_FILE),)
 
 
 def test_a_plan_that_was_replaced_since(job: RenderJob, corpus: Corpus) -> None:
@@ -176,3 +192,46 @@ def test_findings_are_sorted_and_go_when_there_are_none(tmp_path: Path) -> None:
         ]
     write_findings(tree, [])
     assert not (tmp_path / FINDINGS_PATH).exists()
+
+
+def test_files_that_are_not_as_they_are_known(tmp_path: Path) -> None:
+    tree = OutputTree(str(tmp_path))
+    known = {}
+    for name, data in (
+        ("good", b"abc"),
+        ("other", b"abc"),
+        ("long", b"abc"),
+        ("gone", b"abc"),
+        ("none", b""),
+    ):
+        tree.write(name, data)
+        known[name] = FileRecord(len(data), ledgers.crc32c(data))
+    tree.write("other", b"abd")
+    tree.write("long", b"abcd")
+    tree.remove("gone")
+    assert check_files(tree, "part", known) == CheckResult(
+        0,
+        5,
+        (
+            Mismatch("part", "other", OTHER_FILE),
+            Mismatch("part", "long", "has 4 bytes instead of 3; render again"),
+            Mismatch("part", "gone", MISSING),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (None, MISSING),
+        (b"{", "is not as it was written; render again"),
+        (b'{"a": 1}', "is not as it was written; render again"),
+        (b"{}", "is not as it was written; render again"),
+    ],
+)
+def test_a_record_of_files_that_cannot_be_read(tmp_path: Path, data: bytes | None, problem: str) -> None:
+    tree = OutputTree(str(tmp_path))
+    if data is not None:
+        tree.write(INVENTORY_PATH, data)
+    (found,) = check_output(tree).mismatches
+    assert found == Mismatch("output", INVENTORY_PATH, problem)

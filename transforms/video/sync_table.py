@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from transforms import ledger as ledgers
+from transforms.inventory import NotedTree, take_inventory
 from transforms.plan import StoredPlan
 from transforms.planning.aligned import ProbedFile
 from transforms.rejects import csv_bytes
@@ -62,7 +63,9 @@ def write_sync_table(tree: OutputTree, plan: StoredPlan, files: Iterable[ProbedF
     """
     made = _made(tree, plan)
     rows = [_row(file, made.get(file.path, _Made())) for file in files]
-    tree.write_if_changed(sync_path(plan), csv_bytes([COLUMNS, *rows]))
+    noted = NotedTree(tree.root)
+    noted.write_if_changed(sync_path(plan), csv_bytes([COLUMNS, *rows]))
+    take_inventory(noted)
 
 
 def _made(tree: OutputTree, plan: StoredPlan) -> Mapping[str, _Made]:
