@@ -245,6 +245,8 @@ def _variant_lines(place: Place, record: VariantRecord, again: RenderedVariant |
     for name, snrs in record.snr_db.items():
         told = (f"{role} {snr:+.2f} dB" for role, snr in zip(recipe.types[name](roles), snrs, strict=True))
         yield f"  SNR in {name}: {', '.join(told)}"
+    if record.scale is not None:
+        yield f"  clip scale: {record.scale:g}{_in_db(record.scale)}, in all gains"
     for fact, value in record.facts.items():
         yield f"  {fact}: {value}"
     if "webdataset" in formats:

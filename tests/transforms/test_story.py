@@ -1,6 +1,7 @@
 """One item's story: everything that is known of it, in words."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,29 @@ def test_loudness_is_told_in_its_unit(
     mixture = dataclasses.replace(found.mixture, sources=(source,))
     lines = tell(dataclasses.replace(found, mixture=mixture, place=None)).splitlines()
     assert f"    level    {told}" in lines
+
+
+@pytest.mark.parametrize("recipe", ["wsj0mix", "mixtures"])
+def test_what_the_peak_rule_put_on_an_item_is_told(
+    made: Callable[[str], tuple[trees.Corpus, Path]], recipe: str
+) -> None:
+    corpus, out = made(recipe)
+    found = story(out, corpus.mixtures[4].id)
+    assert found.place is not None
+    lines = tell(found).splitlines()
+    scales = [record.scale for record in found.place.item.variants]
+    told = [line for line in lines if line.startswith("  clip scale: ")]
+    assert told == [
+        f"  clip scale: {scale:g} ({20 * math.log10(scale):+.2f} dB), in all gains" for scale in scales
+    ]
+    assert recipe == "mixtures" or all(scale < 1 for scale in scales)
+
+
+def test_recipes_that_never_scale_tell_of_no_scale(
+    made: Callable[[str], tuple[trees.Corpus, Path]],
+) -> None:
+    corpus, out = made("librimix")
+    assert "clip scale" not in tell(story(out, corpus.mixtures[4].id))
 
 
 def test_levels_of_the_published_recipes(made: Callable[[str], tuple[trees.Corpus, Path]]) -> None:
