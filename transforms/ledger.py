@@ -8,6 +8,7 @@ They find damage and change; they are no defence against forgery.
 import dataclasses
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ import google_crc32c
 
 from transforms.attachments import Scalar
 from transforms.errors import StorageError
-from transforms.plan import Mixture, Part, Shard, Variant
+from transforms.plan import Mixture, Part, Shard, Source, Variant
 from transforms.rejects import Reject
 from transforms.storage import OWN_FOLDER, Buffer, OutputTree
 
@@ -214,11 +215,21 @@ def _variant_from_json(fields: Mapping[str, Any]) -> VariantRecord:
     )
 
 
+_VALUES = {
+    kind: operator.attrgetter(*(one.name for one in dataclasses.fields(kind))) for kind in (Mixture, Source)
+}
+
+
 def fingerprint(mixtures: Sequence[Mixture], *facts: Any) -> str:
     """Returns the SHA-256 of plan rows and of every option that changes what is made of them."""
-    rows = [dataclasses.astuple(mixture) for mixture in mixtures]
-    text = json.dumps([LEDGER_FORMAT, rows, facts], sort_keys=True, separators=(",", ":"))
+    content = [LEDGER_FORMAT, list(mixtures), facts]
+    text = json.dumps(content, default=_values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _values(row: Any) -> Any:
+    """Returns the fields of a mixture or a source in order, without the copies that ``astuple`` makes."""
+    return _VALUES[type(row)](row)
 
 
 def ledger_path(shard_name: str) -> str:
