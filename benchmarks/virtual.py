@@ -1,6 +1,6 @@
 """The virtual corpus: items per second on one core, and whether they are what was written.
 
-    PYTHONPATH=. python benchmarks/virtual.py [--items 1000] [--folder /dev/shm]
+    python -m benchmarks.virtual [--items 1000] [--folder /dev/shm]
 
 Renders generated LibriMix mixtures of about 12 s to WAV files, then draws random items of the virtual
 corpus at 8 kHz in min mode and compares every stream with its file. The rate is of rendering alone,
@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.render import TYPES, make_corpora, make_plan
+from benchmarks.corpora import Corpora, Sizes
+from benchmarks.loops import TYPES
 from pipelines import cli
 from transforms.audio import decode_pcm
-from transforms.corpora import librimix
 from transforms.virtual import CACHE_BYTES, VirtualCorpus, VirtualItem
 
 MIXTURES = 400
@@ -30,7 +30,7 @@ MIXTURES = 400
 
 def differing(item: VirtualItem, out: Path) -> int:
     """Counts the streams of an item that are not those of its files."""
-    folder = out / "Libri2Mix/wav8k/min/train-100"
+    folder = out / "Libri2Mix/wav8k/min/dev"
     wavs = {name: folder / name / f"{item['facts']['id']}.wav" for name in item["pcm"]}
     return sum(not np.array_equal(decode_pcm(wavs[name].read_bytes()), item["pcm"][name]) for name in wavs)
 
@@ -38,7 +38,7 @@ def differing(item: VirtualItem, out: Path) -> int:
 def measure(out: Path, places: list[int], *, cache_bytes: int) -> tuple[float, int]:
     """Draws items; returns items per CPU second, reading included, and how many streams differ."""
     corpus = VirtualCorpus.of_output(
-        str(out), "Libri2Mix-train-100", rate_hz=8000, mode="min", cache_bytes=cache_bytes
+        str(out), "Libri2Mix-dev", rate_hz=8000, mode="min", cache_bytes=cache_bytes
     )
     for place in range(len(corpus)) if cache_bytes else ():
         corpus[place]
@@ -57,14 +57,11 @@ def main() -> int:
     parser.add_argument("--folder", default=None)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        roots = make_corpora(folder)
-        plan = folder / "libri2mix_train-clean-100.csv"
-        plan.write_bytes(librimix.plan_csv(make_plan(roots, MIXTURES), 2, with_gains=True))
-        words = [f"--{name}={url}" for name, url in roots.items()]
+        corpora = Corpora(Path(name), Sizes(), Sizes().seconds)
+        plan, out = corpora.plan(MIXTURES), Path(name) / "out"
         choices = ["--rates", "8000", "--modes", "min", "--types", *TYPES]
-        out = folder / "out"
-        if cli.main(["render", "librimix", "--plan", str(plan), "--out", str(out), *words, *choices]):
+        words = ["render", "librimix", "--plan", str(plan), *corpora.flags, "--out", str(out), *choices]
+        if cli.main(words):
             return 1
         places = random.Random(1).choices(range(MIXTURES), k=arguments.items)
         wrong = 0
