@@ -18,7 +18,7 @@ from typing import Any, Literal, cast, get_args
 from transforms import storage
 from transforms.errors import UsageError
 from transforms.licences import NO_LICENCES, Licences
-from transforms.plan_reading import open_plan, readable_plan
+from transforms.plan_reading import ShardTables, open_plan, readable_plan
 
 PLAN_FORMAT = 1
 NOISE = "noise"
@@ -312,7 +312,7 @@ def _schema(part: Part, settings: Settings, licences: Licences) -> Any:
     return pa.schema(columns, metadata={f"mixtape.{key}": str(value) for key, value in facts.items()})
 
 
-def _row_group(schema: Any, mixtures: Sequence[Mixture]) -> Any:
+def _shard_table(schema: Any, mixtures: Sequence[Mixture]) -> Any:
     import pyarrow as pa
 
     rows = [(mixture.id, source) for mixture in mixtures for source in mixture.sources]
@@ -353,9 +353,9 @@ def write_plan(
     licences: Licences = NO_LICENCES,
     together: bool = False,
 ) -> int:
-    """Stores a part's plan, one row group per shard, unless the same is there already.
+    """Stores a part's plan, its shards one after the other, unless the same is there already.
 
-    Holds one shard's mixtures at a time.
+    Holds one shard's mixtures at a time, of a large plan those of some shards: see ``ShardTables``.
 
     Args:
         tree: where to.
@@ -376,22 +376,22 @@ def write_plan(
     """
     import pyarrow.parquet as pq
 
-    shard_count = mixture_count = 0
+    mixture_count = 0
     roles: set[str] = set()
     schema = _schema(part, settings, licences)
     with (
         tree.open(path, keep_equal=True) as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
+        tables = ShardTables(writer)
         for group in shard_groups(mixtures, shard_size, together=together):
-            table = _row_group(schema, group)
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
-            shard_count += 1
+            tables.add(_shard_table(schema, group))
             mixture_count += len(group)
             roles.update(source.role for mixture in group for source in mixture.sources)
         ordered = sorted(roles, key=lambda role: (is_noise(role), len(role), role))
-        writer.add_key_value_metadata({_MIXTURE_COUNT: str(mixture_count), _ROLES: ",".join(ordered)})
-    return shard_count
+        facts = {_MIXTURE_COUNT: str(mixture_count), _ROLES: ",".join(ordered)}
+        writer.add_key_value_metadata(facts | tables.finish())
+    return tables.count
 
 
 @dataclass(frozen=True)
@@ -401,7 +401,7 @@ class StoredPlan:
     Attributes:
         url: the Parquet file.
         part: what the mixtures make up.
-        shard_count: row groups.
+        shard_count: how many shards.
         mixture_count: mixtures in all shards.
         roles: all roles of its sources, noise last.
         settings: what the plan decides about rendering.
@@ -419,8 +419,8 @@ class StoredPlan:
     @classmethod
     def open(cls, url: str) -> "StoredPlan":
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
-        footer = open_plan(url).metadata
-        facts = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items()}
+        file = open_plan(url)
+        facts = file.facts
         if facts.get("mixtape.format") != str(PLAN_FORMAT):
             raise UsageError(
                 f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
@@ -434,7 +434,7 @@ class StoredPlan:
         licences = {
             root: tuple(texts) for root, texts in json.loads(facts.get("mixtape.licences", "{}")).items()
         }
-        return cls(url, part, footer.num_row_groups, int(facts[_MIXTURE_COUNT]), roles, settings, licences)
+        return cls(url, part, file.shard_count, int(facts[_MIXTURE_COUNT]), roles, settings, licences)
 
     @property
     def shards(self) -> list[Shard]:
@@ -444,12 +444,12 @@ class StoredPlan:
     def read_shard(self, index: int) -> list[Mixture]:
         """Reads the mixtures of one shard, in plan order. Raises StorageError."""
         with readable_plan(self.url) as file:
-            return _mixtures(file.read_row_group(index))
+            return _mixtures(file.read_shard(index))
 
     def sources_in(self, index: int) -> int:
         """Tells how many sources the mixtures of one shard have. Raises StorageError."""
         with readable_plan(self.url) as file:
-            return int(file.metadata.row_group(index).num_rows)
+            return file.rows_in(index)
 
     def read_all(self) -> Iterator[Mixture]:
         """Reads all mixtures, a shard at a time. Raises StorageError."""
@@ -467,7 +467,7 @@ class StoredPlan:
     def _ids_by_shard(self) -> Iterator[list[str]]:
         with readable_plan(self.url) as file:
             for index in range(self.shard_count):
-                rows = file.read_row_group(index, columns=["mixture_id"])["mixture_id"].to_pylist()
+                rows = file.read_shard(index, ["mixture_id"])["mixture_id"].to_pylist()
                 yield [mixture_id for mixture_id, _ in itertools.groupby(rows)]
 
 
