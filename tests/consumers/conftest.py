@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from pipelines import cli
 from tests import trees
+from tests.clips import write_clip
 from tests.conftest import TinyCorpora
 from transforms.finishing import stored_summaries
 from transforms.ledger import ItemRecord, VariantRecord, read_part
 from transforms.plan import MODES, Mixture, Part, Variant
-from transforms.recipes import recipe_named
+from transforms.recipes import Recipe, recipe_named
 from transforms.sharding import RenderJob
 from transforms.storage import OutputTree
 
 RECIPES = ("librimix", "wsj0mix", "mixtures")
+WITH_VIDEO = {"avse": Variant(16000, "min"), "aligned": Variant(16000, "max")}
 TEXTS = ("ONE AND TWO", "THREE", "")
 NARROW = Variant(8000, "min")
 
@@ -79,6 +81,23 @@ class Made:
         assert google_crc32c.value(samples.astype("<i2").tobytes()) == record.crc32c[stream]
         return samples
 
+    def attached(self, part: Part, item: ItemRecord) -> dict[str, bytes]:
+        """Returns the files that go with an item, as archives end their names; the ledger must know them."""
+        recipe = self.rules(part)
+        found: dict[str, bytes] = {}
+        for name, pieces in item.attachments.items():
+            kind = recipe.attachment_named(name)
+            for number, (ending, piece) in enumerate(zip(kind.endings(len(pieces)), pieces, strict=True)):
+                data = (self.out / recipe.attachment_path(part, kind, item.id, number)).read_bytes()
+                assert (len(data), google_crc32c.value(data)) == (piece.size_bytes, piece.crc32c)
+                found[ending] = data
+        return found
+
+    def rules(self, part: Part) -> Recipe:
+        """Returns the recipe as the stored plan of a part has it."""
+        plan = RenderJob(str(self.out), self.recipe, {}, trees.SMALL).stored_plan(part.name)
+        return recipe_named(self.recipe).with_settings(plan.settings)
+
     def export(self, target: str, *words: str | Path) -> None:
         """Runs ``mixtape export``."""
         assert cli.main(["export", target, str(self.out), "--quiet", "--workers", "1", *map(str, words)]) == 0
@@ -116,12 +135,22 @@ def _with_texts(corpus: trees.Corpus, texts: tuple[str, ...]) -> trees.Corpus:
     return corpus.with_mixtures(mixtures)
 
 
+def _clips(folder: Path) -> Path:
+    """Writes two clips of noise, which give three segments of up to a second."""
+    for number, pictures in enumerate((40, 25)):
+        rng = np.random.default_rng(number)
+        sound = rng.integers(-9000, 9000, 640 * pictures, dtype=np.int16)
+        write_clip(folder / f"talk/{number}.mov", sound, pictures=pictures, seed=number)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory, tiny_corpora: TinyCorpora) -> Make:
     """Returns ``make(recipe)``: a corpus of that recipe, made once per test process.
 
     LibriMix is built from listings to audio, in three subsets, with ids in the published form; the
-    others are rendered from plans. ``mixtures`` has a room, and a transcript for every talker.
+    others are rendered from plans. ``mixtures`` has a room, and a transcript for every talker. AVSE scenes
+    have silent videos; ``aligned`` holds segments of two clips with their frames.
     """
 
     @functools.cache
@@ -133,11 +162,15 @@ def make(tmp_path_factory: pytest.TempPathFactory, tiny_corpora: TinyCorpora) ->
             sizes = ["--round-to", "1", "--dev-test-size", "4"]
             words = ["build", "librimix", *corpora, *sizes, "--out", str(out)]
             assert cli.main([*words, *_CHOICES]) == 0
+        elif recipe == "aligned":
+            words = ["align", "--corpus", str(_clips(folder / "in")), "--segment", "1", "--out", str(out)]
+            assert cli.main([*words, *_CHOICES]) == 0
         else:
             corpus = trees.make_corpus(folder / "in", recipe=recipe)
             if recipe == "mixtures":
                 corpus = _with_texts(corpus, TEXTS[:2])
-            assert trees.run(corpus, out, *_CHOICES, "--table-paths", "absolute") == 0
+            tables = ["--table-paths", "absolute"] if corpus.kind.varied else []
+            assert trees.run(corpus, out, *_CHOICES, *tables) == 0
         return Made(out, recipe)
 
     return made
@@ -147,6 +180,23 @@ def make(tmp_path_factory: pytest.TempPathFactory, tiny_corpora: TinyCorpora) ->
 def made(request: pytest.FixtureRequest, make: Make) -> Made:
     """A corpus of each recipe in turn; tests must not write into it, exports apart."""
     return make(request.param)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        *(
+            pytest.param((recipe, Variant(8000, mode)), id=f"{recipe}-{mode}")
+            for recipe in RECIPES
+            for mode in MODES
+        ),
+        *(pytest.param((recipe, variant), id=recipe) for recipe, variant in WITH_VIDEO.items()),
+    ],
+)
+def variety(request: pytest.FixtureRequest, make: Make) -> tuple[Made, Variant]:
+    """A corpus of each recipe, those with videos too, and a rate and mode of it."""
+    recipe, variant = request.param
+    return make(recipe), variant
 
 
 @pytest.fixture(scope="session", params=MODES)

@@ -16,16 +16,21 @@ from transforms.sinks.description import item_key
 pytestmark = pytest.mark.consumers
 
 
-def test_webdataset(made: Made, narrow: Variant) -> None:
+def test_webdataset(variety: tuple[Made, Variant]) -> None:
+    made, variant = variety
     part = made.parts[0]
-    urls = list(map(str, archives(made, part, narrow)))
+    urls = list(map(str, archives(made, part, variant)))
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
-    records = list(made.records(part, narrow))
-    assert [json.loads(sample["json"])["id"] for sample in samples] == [item_id for item_id, _ in records]
-    for sample, (item_id, record) in zip(samples, records, strict=True):
+    items = made.items(part)
+    assert [json.loads(sample["json"])["id"] for sample in samples] == [item.id for item in items]
+    for sample, item, (_, record) in zip(samples, items, made.records(part, variant), strict=True):
         assert {name[:-4] for name in sample if name.endswith(".wav")} == set(record.crc32c)
         for stream in record.crc32c:
-            assert_wav(sample[f"{stream}.wav"], made, part, stream, item_id, narrow)
+            assert_wav(sample[f"{stream}.wav"], made, part, stream, item.id, variant)
+        attached = made.attached(part, item)
+        assert {name: sample[name] for name in attached} == attached
+        members = {name for name in sample if not name.startswith("__")}
+        assert len(members) == len(record.crc32c) + len(attached) + len(["json"])
 
 
 def dali_members(index: Path) -> Iterator[list[tuple[str, int, int, str]]]:
@@ -42,21 +47,24 @@ def dali_members(index: Path) -> Iterator[list[tuple[str, int, int, str]]]:
         ]
 
 
-def test_dali_index_leads_to_the_data_of_each_member(made: Made, narrow: Variant) -> None:
+def test_dali_index_leads_to_the_data_of_each_member(variety: tuple[Made, Variant]) -> None:
+    made, variant = variety
     part = made.parts[0]
-    records = made.records(part, narrow)
-    for path in archives(made, part, narrow):
+    records = zip(made.items(part), made.records(part, variant), strict=True)
+    for path in archives(made, part, variant):
         data = path.read_bytes()
         for members in dali_members(path.with_suffix(".idx")):
-            item_id, record = next(records)
-            assert [extension for extension, *_ in members] == [
-                *(f"{one}.wav" for one in record.crc32c),
-                "json",
-            ]
+            item, (item_id, record) = next(records)
+            attached = made.attached(part, item)
+            wavs = [f"{one}.wav" for one in record.crc32c]
+            assert [extension for extension, *_ in members] == [*wavs, *attached, "json"]
             for extension, start, size, name in members[:-1]:
                 assert name == f"{item_key(item_id)}.{extension}"
-                stream = extension.removesuffix(".wav")
-                assert_wav(data[start : start + size], made, part, stream, item_id, narrow)
+                member = data[start : start + size]
+                if extension in attached:
+                    assert member == attached[extension]
+                else:
+                    assert_wav(member, made, part, extension.removesuffix(".wav"), item_id, variant)
     assert next(records, None) is None
 
 
@@ -69,14 +77,15 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
-def test_mlcroissant_iterates_the_records_of_the_description(made: Made, narrow: Variant) -> None:
+def test_mlcroissant_iterates_the_records_of_the_description(variety: tuple[Made, Variant]) -> None:
+    made, variant = variety
     dataset = mlcroissant.Dataset(jsonld=str(made.out / "croissant.json"))
     for part in made.parts:
-        records = dict(made.records(part, narrow))
+        records = dict(made.records(part, variant))
         ids = {item_key(item_id): item_id for item_id in records}
         for stream in next(iter(records.values())).crc32c:
-            name = f"{part.name}/{narrow.folder}_{narrow.mode}/{stream}"
+            name = f"{part.name}/{variant.folder}_{variant.mode}/{stream}"
             found = {row[f"{name}/id"].decode(): row[f"{name}/audio"] for row in dataset.records(name)}
             assert set(found) == set(ids)
             for key, wav in found.items():
-                assert_wav(wav, made, part, stream, ids[key], narrow)
+                assert_wav(wav, made, part, stream, ids[key], variant)

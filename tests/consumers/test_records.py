@@ -7,6 +7,7 @@ import pytest
 
 from tests.consumers.conftest import Made
 from transforms.plan import Variant
+from transforms.sinks.tfrecord import split_name
 
 pytestmark = pytest.mark.consumers
 
@@ -18,16 +19,19 @@ def tfds() -> Any:
     return tensorflow_datasets
 
 
-def test_builder_from_directory(tfds: Any, made: Made, narrow: Variant) -> None:
+def test_builder_from_directory(tfds: Any, variety: tuple[Made, Variant]) -> None:
+    made, variant = variety
     corpus = made.parts[0].corpus
-    (folder,) = (made.out / corpus / "tfrecord").glob(f"*_wav8k_{narrow.mode}/*")
+    (folder,) = (made.out / corpus / "tfrecord").glob(f"*_{variant.folder}_{variant.mode}/*")
     builder = tfds.builder_from_directory(str(folder))
-    assert set(builder.info.splits) == {part.subset for part in made.parts}
+    assert set(builder.info.splits) == {split_name(part.subset) for part in made.parts}
     for part in made.parts:
         examples = list(tfds.as_numpy(builder.as_dataset(split=part.subset, shuffle_files=False)))
-        records = list(made.records(part, narrow))
+        records, items = list(made.records(part, variant)), made.items(part)
         assert [example["id"].decode() for example in examples] == [item_id for item_id, _ in records]
-        for example, (item_id, record) in zip(examples, records, strict=True):
+        for example, item, (item_id, record) in zip(examples, items, records, strict=True):
             for stream in record.crc32c:
                 assert example[stream].dtype == np.int16
-                np.testing.assert_array_equal(example[stream], made.pcm(part, stream, item_id, narrow))
+                np.testing.assert_array_equal(example[stream], made.pcm(part, stream, item_id, variant))
+            for name in item.attachments:
+                assert np.atleast_1d(example[name]).tolist() == list(made.attached(part, item).values())

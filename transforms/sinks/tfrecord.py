@@ -29,6 +29,7 @@ from transforms.storage import OWN_FOLDER
 
 VERSION = "1.0.0"
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+_ALL_SPLITS = "all"
 _MASK = 0xA282EAD8
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _HIGHEST_UINT64 = (1 << 64) - 1
@@ -141,10 +142,12 @@ def dataset_name(corpus: str, variant: Variant) -> str:
 def split_name(subset: str) -> str:
     """Returns the TFDS split of a subset: itself, if made of letters, digits, ``_`` and ``-``.
 
-    Other characters become ``_``, and 6 digits of the subset's SHA-256 keep two such names apart.
+    Other characters become ``_``, and 6 digits of the subset's SHA-256 keep two such names apart. So they
+    do with ``all``, which is TFDS's name for all splits together.
     """
     name = re.sub(r"[^A-Za-z0-9_-]", "_", subset)
-    return name if name == subset else f"{name}_{hashlib.sha256(subset.encode()).hexdigest()[:6]}"
+    is_free = name == subset and name != _ALL_SPLITS
+    return name if is_free else f"{name}_{hashlib.sha256(subset.encode()).hexdigest()[:6]}"
 
 
 def _folder(corpus: str, dataset: str) -> str:

@@ -179,7 +179,15 @@ def test_names_of_data_sets(corpus: str, name: str, narrow: Variant, tfds: Any) 
 
 
 @pytest.mark.parametrize(
-    ("subset", "split"), [("train-100", "train-100"), ("tr", "tr"), ("dev_2", "dev_2"), ("a.b", "a_b_2e7336")]
+    ("subset", "split"),
+    [
+        ("train-100", "train-100"),
+        ("tr", "tr"),
+        ("dev_2", "dev_2"),
+        ("a.b", "a_b_2e7336"),
+        ("all", "all_5ef5ef"),
+        ("allo", "allo"),
+    ],
 )
 def test_names_of_splits(subset: str, split: str) -> None:
     assert split_name(subset) == split
