@@ -46,9 +46,10 @@ def mix_down(
             if len(roles) == 1:
                 sums[roles] = padded(signals[roles[0]], length)
             else:
-                mixed = total(roles[:-1]).copy()
-                last = signals[roles[-1]]
-                np.add(mixed[: len(last)], last, out=mixed[: len(last)], casting="same_kind")
+                before, last = total(roles[:-1]), signals[roles[-1]]
+                mixed = np.empty_like(before)
+                np.add(before[: len(last)], last, out=mixed[: len(last)], casting="same_kind")
+                mixed[len(last) :] = before[len(last) :]
                 sums[roles] = mixed
         return sums[roles]
 
