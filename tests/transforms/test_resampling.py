@@ -1,5 +1,7 @@
 """Resampling is scipy's polyphase filter with its defaults, in the type of the samples."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import firwin, resample_poly
 
-from transforms.resampling import resample
+from tests.conftest import REPOSITORY
+from transforms.resampling import _low_pass, resample
 
 
 def noise(samples: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -44,3 +47,20 @@ def test_halving_is_a_41_tap_kaiser_filter(count: int) -> None:
     taps = firwin(41, 0.5, window=("kaiser", 5.0))
     slow = np.convolve(samples, taps)[20 : 20 + count : 2]
     assert np.allclose(resample(samples, 16000, 8000), slow, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [2, 3, 5, 6, 147, 160, 441])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_filter_has_the_bits_of_scipys_design(ratio: int, dtype: str) -> None:
+    wanted = firwin(20 * ratio + 1, 1 / ratio, window=("kaiser", 5.0)).astype(dtype)
+    assert _low_pass(ratio, dtype).tobytes() == wanted.tobytes()
+
+
+def test_halving_imports_no_filter_design() -> None:
+    code = (
+        "import sys, numpy\n"
+        "from transforms.resampling import resample\n"
+        "resample(numpy.ones(100, 'f'), 16000, 8000)\n"
+        "sys.exit('scipy.signal' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
