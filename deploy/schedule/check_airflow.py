@@ -1,5 +1,7 @@
 """Loads a folder of DAGs as Airflow does, and prints as JSON its errors and what its tasks would start.
 
+Named too are arguments with a template in them that Airflow would take as they stand.
+
 Run by the Python that Airflow is installed for: ``python check_airflow.py FOLDER``.
 """
 
@@ -25,9 +27,19 @@ def check(folder: str) -> dict[str, Any]:
         settings = {
             "catchup": dag.catchup,
             "max_active_runs": dag.max_active_runs,
+            "never_rendered": [field for task in dag.tasks for field in never_rendered(task)],
         }
         found["dags"][name] = {"tasks": tasks, **settings}
     return found
+
+
+def never_rendered(task: Any) -> list[str]:
+    """Names the arguments of a task that hold a template, and that its operator does not render."""
+    return [
+        f"{task.task_id}.{name}"
+        for name, value in vars(task).items()
+        if isinstance(value, str) and "{{" in value and name not in task.template_fields
+    ]
 
 
 def dag_bag(folder: str) -> Any:

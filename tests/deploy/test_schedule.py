@@ -220,12 +220,20 @@ def test_units_are_good(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Airflow's own loader finds in our folder of DAGs."""
+    return check_airflow(SCHEDULE / "airflow", tmp_path_factory.mktemp("airflow"))
+
+
+def check_airflow(folder: Path, home: Path) -> dict[str, Any]:
+    """Loads a folder of DAGs with Airflow's own loader."""
     python = CACHE / "airflow" / "bin" / "python"
     if not python.exists():
         pytest.skip(f"needs Airflow in {python.parents[1]}: make test-schedules")
-    home = str(tmp_path_factory.mktemp("airflow"))
-    environment = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": os.environ["PATH"]}
-    command = [str(python), str(SCHEDULE / "check_airflow.py"), str(SCHEDULE / "airflow")]
+    environment = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PATH": os.environ["PATH"],
+    }
+    command = [str(python), str(SCHEDULE / "check_airflow.py"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=home)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -237,6 +245,18 @@ def test_airflow_loads_the_dag(airflow: dict[str, Any]) -> None:
     assert airflow["dags"].keys() == {"mixtape_nightly"}
     dag = airflow["dags"]["mixtape_nightly"]
     assert (dag["catchup"], dag["max_active_runs"]) == (False, 1), "runs must not overlap"
+    assert dag["never_rendered"] == []
+
+
+@pytest.mark.schedules
+def test_a_template_that_airflow_would_not_fill_in_is_found(tmp_path: Path) -> None:
+    text = (SCHEDULE / "airflow/mixtape_nightly.py").read_text()
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/changed.py").write_text(
+        text.replace('HOME = "/opt/mixtape"', 'HOME = "{{ var.value.x }}"')
+    )
+    dag = check_airflow(tmp_path / "dags", tmp_path)["dags"]["mixtape_nightly"]
+    assert dag["never_rendered"] == ["build_librimix.py_interpreter"]
 
 
 @pytest.mark.schedules

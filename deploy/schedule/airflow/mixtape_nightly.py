@@ -1,7 +1,7 @@
 """An Airflow DAG that regenerates a corpus every night, on whatever runner its options name.
 
-Two variables of Airflow may be set: ``mixtape_home``, where the checkout of Mixtape and its virtual
-environment are on Airflow's workers, and ``mixtape_runner``, one of Beam's runners.
+``HOME`` is where Airflow's workers have the checkout of Mixtape, with its virtual environment in ``venv``.
+Airflow's variable ``mixtape_runner`` may name one of Beam's runners.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.apache.beam.operators.beam import BeamRunPythonPipelineOperator
 from airflow.sdk import DAG
 
-HOME = "{{ var.value.get('mixtape_home', '/opt/mixtape') }}"
+HOME = "/opt/mixtape"
 
 with DAG(
     dag_id="mixtape_nightly",
