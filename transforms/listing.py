@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import soundfile
 
 from transforms import storage
 from transforms.audio import has_unknown_length, promises_more_samples
 from transforms.errors import SourceError, StorageError, UsageError
+from transforms.flac import BEGINNING_BYTES, flac_info
 
 HEADER_STAGE = "header"
 SHOWN_PROBLEMS = 20
@@ -138,12 +139,28 @@ def read_header(root: str, path: str, *, root_name: str) -> Header:
     try:
         opened = storage.open_header(storage.join(root, path))
         with nullcontext(opened) if isinstance(opened, str) else closing(opened) as file:
-            return _header_of(file, path)
+            return _flac_header(file, path) or _header_of(file, path)
     except (StorageError, soundfile.LibsndfileError, ValueError) as error:
         reason = _why_unreadable(storage.join(root, path), error)
         raise SourceError(
             f"{root_name}:{path}", HEADER_STAGE, reason, "fetch it again, or remove it"
         ) from error
+
+
+def _flac_header(file: str | BinaryIO, path: str) -> Header | None:
+    """Reads the header of a FLAC file whose beginning is in order; None of any other file, or of none."""
+    if isinstance(file, str):
+        try:
+            with open(file, "rb", buffering=0) as opened:
+                found = flac_info(opened.read(BEGINNING_BYTES))
+        except OSError:
+            return None
+    else:
+        found = flac_info(file.read(BEGINNING_BYTES))
+        file.seek(0)
+    if found is None:
+        return None
+    return Header(path, found.rate_hz, found.channels, found.frames, "FLAC", found.subtype)
 
 
 def _header_of(file: Any, path: str) -> Header:
