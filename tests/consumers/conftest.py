@@ -182,19 +182,29 @@ def made(request: pytest.FixtureRequest, make: Make) -> Made:
     return make(request.param)
 
 
+_OF_MIXTURES = [
+    *(
+        pytest.param((recipe, Variant(8000, mode)), id=f"{recipe}-{mode}")
+        for recipe in RECIPES
+        for mode in MODES
+    ),
+    pytest.param(("avse", WITH_VIDEO["avse"]), id="avse"),
+]
+
+
+@pytest.fixture(scope="session", params=_OF_MIXTURES)
+def mixing(request: pytest.FixtureRequest, make: Make) -> tuple[Made, Variant]:
+    """A corpus of each recipe that mixes, and a rate and mode of it."""
+    recipe, variant = request.param
+    return make(recipe), variant
+
+
 @pytest.fixture(
     scope="session",
-    params=[
-        *(
-            pytest.param((recipe, Variant(8000, mode)), id=f"{recipe}-{mode}")
-            for recipe in RECIPES
-            for mode in MODES
-        ),
-        *(pytest.param((recipe, variant), id=recipe) for recipe, variant in WITH_VIDEO.items()),
-    ],
+    params=[*_OF_MIXTURES, pytest.param(("aligned", WITH_VIDEO["aligned"]), id="aligned")],
 )
 def variety(request: pytest.FixtureRequest, make: Make) -> tuple[Made, Variant]:
-    """A corpus of each recipe, those with videos too, and a rate and mode of it."""
+    """A corpus of each recipe, and a rate and mode of it."""
     recipe, variant = request.param
     return make(recipe), variant
 

@@ -9,7 +9,7 @@ import mlcroissant
 import pytest
 import webdataset
 
-from tests.consumers.conftest import Made, archives, assert_wav
+from tests.consumers.conftest import WITH_VIDEO, Made, archives, assert_wav
 from transforms.plan import Variant
 from transforms.sinks.description import item_key
 
@@ -28,6 +28,7 @@ def test_webdataset(variety: tuple[Made, Variant]) -> None:
         for stream in record.crc32c:
             assert_wav(sample[f"{stream}.wav"], made, part, stream, item.id, variant)
         attached = made.attached(part, item)
+        assert bool(attached) == (made.recipe in WITH_VIDEO)
         assert {name: sample[name] for name in attached} == attached
         members = {name for name in sample if not name.startswith("__")}
         assert len(members) == len(record.crc32c) + len(attached) + len(["json"])

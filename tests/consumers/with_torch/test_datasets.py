@@ -1,6 +1,7 @@
 """The ``datasets`` library: archives with its WebDataset loader, folders with audiofolder."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from pipelines import cli
 from tests import trees
-from tests.consumers.conftest import Made, Make, archives, assert_wav
-from transforms.plan import Mixture, Part, Variant
+from tests.consumers.conftest import WITH_VIDEO, Made, Make, archives, assert_wav
+from transforms.plan import MODES, Mixture, Part, Variant
 
 pytestmark = pytest.mark.consumers
 
@@ -29,21 +30,26 @@ def assert_audio(audio: Any, made: Made, part: Part, stream: str, item_id: str, 
     np.testing.assert_array_equal(np.round(values[0] * 32768), made.pcm(part, stream, item_id, variant))
 
 
-def test_archives_of_each_split(datasets: Any, made: Made, narrow: Variant, tmp_path: Path) -> None:
+def test_archives_of_each_split(datasets: Any, mixing: tuple[Made, Variant], tmp_path: Path) -> None:
+    made, variant = mixing
     splits = {part.subset.replace("-", "_"): part for part in made.parts}
-    files = {name: list(map(str, archives(made, part, narrow))) for name, part in splits.items()}
+    files = {name: list(map(str, archives(made, part, variant))) for name, part in splits.items()}
     loaded = datasets.load_dataset("webdataset", data_files=files, cache_dir=str(tmp_path))
     assert set(loaded) == set(splits)
     for name, part in splits.items():
-        records = list(made.records(part, narrow))
+        records = list(made.records(part, variant))
         assert [facts["id"] for facts in loaded[name]["json"]] == [item_id for item_id, _ in records]
         raw = loaded[name]
         for stream in records[0][1].crc32c:
             raw = raw.cast_column(f"{stream}.wav", datasets.Audio(decode=False))
-        for row, (item_id, record) in zip(raw, records, strict=True):
-            assert row["json"]["duration_s"] == record.samples / narrow.rate_hz
+        if made.recipe == "avse":
+            raw = raw.cast_column("mp4", datasets.Video(decode=False))
+        for row, item, (item_id, record) in zip(raw, made.items(part), records, strict=True):
+            assert row["json"]["duration_s"] == record.samples / variant.rate_hz
             for stream in record.crc32c:
-                assert_wav(row[f"{stream}.wav"]["bytes"], made, part, stream, item_id, narrow)
+                assert_wav(row[f"{stream}.wav"]["bytes"], made, part, stream, item_id, variant)
+            for ending, data in made.attached(part, item).items():
+                assert row[ending]["bytes"] == data
 
 
 def test_archives_are_decoded(datasets: Any, librimix: Made, narrow: Variant, tmp_path: Path) -> None:
@@ -76,19 +82,28 @@ def test_audiofolder_finds_splits_streams_and_facts(
                 assert_audio(row[stream], librimix, part, stream, item_id, narrow)
 
 
-@pytest.mark.parametrize("recipe", ["wsj0mix", "mixtures"])
+@pytest.mark.parametrize(
+    ("recipe", "variant"),
+    [
+        *((recipe, Variant(8000, mode)) for recipe in ("wsj0mix", "mixtures") for mode in MODES),
+        *WITH_VIDEO.items(),
+    ],
+    ids=str,
+)
 def test_audiofolder_takes_the_folder_of_a_subset_for_a_split(
-    datasets: Any, make: Make, recipe: str, narrow: Variant, tmp_path: Path
+    datasets: Any, make: Make, recipe: str, variant: Variant, tmp_path: Path
 ) -> None:
     made = make(recipe)
     made.export("hf")
     (part,) = made.parts
-    files = {"train": f"{made.folder(part, narrow)}/{part.subset}/**"}
+    records = list(made.records(part, variant))
+    folders = [made.wav(part, stream, "id", variant).parent for stream in records[0][1].crc32c]
+    files = {"train": f"{os.path.commonpath(folders)}/**"}
     rows = datasets.load_dataset("audiofolder", data_files=files, cache_dir=str(tmp_path))["train"]
-    for row, (item_id, record) in zip(rows, made.records(part, narrow), strict=True):
+    for row, (item_id, record) in zip(rows, records, strict=True):
         assert row["id"] == item_id
         for stream in record.crc32c:
-            assert_audio(row[stream], made, part, stream, item_id, narrow)
+            assert_audio(row[stream], made, part, stream, item_id, variant)
 
 
 def test_audiofolder_has_null_where_a_mixture_lacks_a_talker(datasets: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.consumers.conftest import Made, Make
+from tests.consumers.conftest import WITH_VIDEO, Made, Make
 from transforms.plan import Variant
 from transforms.recipes import recipe_named
 
@@ -37,6 +37,22 @@ def test_separation(made: Made, narrow: Variant, tmp_path: Path) -> None:
                 for name, stream in streams.items():
                     expected = made.pcm(part, stream, item_id, narrow)
                     np.testing.assert_array_equal(np.round(found[name] * 32768), expected)
+
+
+def test_the_interferer_of_a_scene_is_noise(make: Make, tmp_path: Path) -> None:
+    dataset = importlib.import_module("espnet2.train.dataset").ESPnetDataset
+    made, variant = make("avse"), WITH_VIDEO["avse"]
+    made.export("espnet", "--to", tmp_path)
+    (part,) = made.parts
+    folder = tmp_path / part.corpus / variant.folder / variant.mode / "enh/mixed" / part.subset
+    streams = {"wav.scp": "mixed", "spk1.scp": "target", "noise1.scp": "interferer"}
+    rows = dataset([(str(folder / file), name, "sound") for file, name in streams.items()], preprocess=None)
+    assert list(rows) == sorted(item.id for item in made.items(part))
+    for item_id in rows:
+        _, found = rows[item_id]
+        for stream in streams.values():
+            expected = made.pcm(part, stream, item_id, variant)
+            np.testing.assert_array_equal(np.round(found[stream] * 32768), expected)
 
 
 def test_diarisation(make: Make, tmp_path: Path) -> None:

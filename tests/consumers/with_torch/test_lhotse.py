@@ -13,7 +13,7 @@ from transforms.plan import Part, Variant
 
 pytestmark = pytest.mark.consumers
 
-MAIN = {"librimix": "mix_both", "wsj0mix": "mix", "mixtures": "mix_both"}
+MAIN = {"librimix": "mix_both", "wsj0mix": "mix", "mixtures": "mix_both", "avse": "mixed"}
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +37,28 @@ def assert_cut(cut: Any, made: Made, part: Part, item_id: str, variant: Variant)
     assert [one.text or "" for one in cut.supervisions] == [source.text for source in speech]
 
 
-def test_cuts(lhotse: Any, made: Made, narrow: Variant, tmp_path: Path) -> None:
+def test_cuts(lhotse: Any, mixing: tuple[Made, Variant], tmp_path: Path) -> None:
+    made, variant = mixing
     made.export("lhotse", "--to", tmp_path)
     validate = importlib.import_module("lhotse.qa").validate
     for part in made.parts:
-        folder = tmp_path / part.corpus / narrow.folder / narrow.mode
+        folder = tmp_path / part.corpus / variant.folder / variant.mode
         cuts = lhotse.CutSet.from_file(folder / f"cuts_{part.subset}.jsonl.gz").to_eager()
         validate(cuts, read_data=True)
-        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, narrow)]
+        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, variant)]
         for cut in cuts:
-            assert_cut(cut, made, part, cut.id, narrow)
+            assert_cut(cut, made, part, cut.id, variant)
 
 
-def test_shar(lhotse: Any, made: Made, narrow: Variant, tmp_path: Path) -> None:
+def test_shar(lhotse: Any, mixing: tuple[Made, Variant], tmp_path: Path) -> None:
+    made, variant = mixing
     made.export("lhotse", "--shar", "--to", tmp_path)
     for part in made.parts:
-        folder = tmp_path / part.corpus / narrow.folder / narrow.mode / f"shar_{part.subset}"
+        folder = tmp_path / part.corpus / variant.folder / variant.mode / f"shar_{part.subset}"
         cuts = list(lhotse.CutSet.from_shar(in_dir=folder))
-        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, narrow)]
+        assert [cut.id for cut in cuts] == [item_id for item_id, _ in made.records(part, variant)]
         for cut in cuts:
-            assert_cut(cut, made, part, cut.id, narrow)
+            assert_cut(cut, made, part, cut.id, variant)
 
 
 def test_talkers_who_start_late(lhotse: Any, make: Make, tmp_path: Path) -> None:

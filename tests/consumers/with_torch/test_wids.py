@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,16 +13,22 @@ from transforms.sinks.description import item_key
 pytestmark = pytest.mark.consumers
 
 
-def test_wids_reads_any_item_by_its_number(made: Made, narrow: Variant, tmp_path: Path) -> None:
+def content(member: Any) -> bytes:
+    return bytes(member.read() if hasattr(member, "read") else member)
+
+
+def test_wids_reads_any_item_by_its_number(variety: tuple[Made, Variant], tmp_path: Path) -> None:
+    made, variant = variety
     part = made.parts[0]
-    (index,) = {path.parent / f"{part.subset}.json" for path in archives(made, part, narrow)}
+    (index,) = {path.parent / f"{part.subset}.json" for path in archives(made, part, variant)}
     wids = importlib.import_module("wids")
     dataset = wids.ShardListDataset(str(index), cache_dir=str(tmp_path), keep=True, transformations=[])
-    records = list(made.records(part, narrow))
+    records, items = list(made.records(part, variant)), made.items(part)
     assert len(dataset) == len(records)
     for number in reversed(range(len(records))):
         item_id, record = records[number]
         assert dataset[number]["__key__"] == item_key(item_id)
         for stream in record.crc32c:
-            data = dataset[number][f".{stream}.wav"]
-            assert_wav(data.read() if hasattr(data, "read") else data, made, part, stream, item_id, narrow)
+            assert_wav(content(dataset[number][f".{stream}.wav"]), made, part, stream, item_id, variant)
+        for ending, data in made.attached(part, items[number]).items():
+            assert content(dataset[number][f".{ending}"]) == data
