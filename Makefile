@@ -11,7 +11,7 @@ CODE := pipelines transforms tests deploy $(wildcard benchmarks) setup.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores test-runners test-schedules test-consumers lint format format-check types ci clean
+.PHONY: help demo test test-stores test-runners test-schedules test-consumers test-benchmarks benchmark lint format format-check types ci clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -20,7 +20,7 @@ demo: $(VENV)/installed ## make a small corpus from generated speech and noise, 
 	$(BIN)/mixtape demo
 
 test: $(VENV)/installed-test ## run all tests that need no servers
-	$(BIN)/python -m pytest -n 2 -m "not stores and not runners and not schedules"
+	$(BIN)/python -m pytest -n 2 -m "not stores and not runners and not schedules and not benchmarks"
 
 test-stores: $(VENV)/installed-test ## run the tests of object stores, on servers that Go installs if they are absent
 	$(BIN)/python -m pytest -n 0 -m stores tests/stores
@@ -33,6 +33,12 @@ test-schedules: $(VENV)/installed-test $(AIRFLOW)/installed ## load the schedule
 
 test-consumers: $(CONSUMERS)/installed ## load corpora with the readers that need PyTorch (downloads 3 GB; needs FFmpeg)
 	$(CONSUMERS)/bin/python -m pytest tests/consumers/with_torch
+
+test-benchmarks: $(VENV)/installed-test ## run every comparison of the benchmarks on tiny corpora (needs strace)
+	$(BIN)/python -m pytest -n 2 -m benchmarks tests/benchmarks
+
+benchmark: $(VENV)/installed-test ## compare with other ways to do the same (25 minutes; needs 18 GB in /dev/shm, strace)
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/installed-test ## look for mistakes and departures from the style
 	$(BIN)/ruff check $(CODE)

@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.comparing import Comparison, Target, UnequalError, run_command
 from benchmarks.corpora import Sizes
 
+HEAVY = frozenset({"apache_beam", "numpy", "scipy", "pyarrow", "fsspec", "soundfile"})
 HELP = (sys.executable, "-m", "pipelines.cli", "--help")
 
 
@@ -16,7 +17,7 @@ def check_imports() -> None:
         [sys.executable, "-X", "importtime", *HELP[1:]], check=True, capture_output=True, text=True
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    if heavy := imported & {"apache_beam", "numpy", "scipy", "pyarrow", "fsspec", "soundfile"}:
+    if heavy := imported & HEAVY:
         raise UnequalError(f"the help imports {', '.join(sorted(heavy))}")
 
 
