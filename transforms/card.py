@@ -23,6 +23,7 @@ _SIZES = (
     "n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B"
 )  # fmt: skip
 _SHARD_NUMBER = "??????"
+_ALL_SPLITS = "all"
 _TASKS = ["audio-to-audio"]
 _TAGS = ["speech-separation", "speech-enhancement", "audio", "mixtape"]
 _READERS = {
@@ -93,12 +94,13 @@ class Description:
 
 
 def split_name(subset: str) -> str:
-    """Returns a subset as a split that data set libraries accept: letters, digits and ``_``.
+    """Returns a subset as a split that ``datasets`` accepts: letters, digits and ``_``, and not ``all``.
 
-    >>> split_name("train-100")
-    'train_100'
+    >>> split_name("train-100"), split_name("all")
+    ('train_100', 'all_')
     """
-    return re.sub(r"\W", "_", subset)
+    name = re.sub(r"\W", "_", subset)
+    return f"{name}_" if name == _ALL_SPLITS else name
 
 
 def variant_name(variant: Variant) -> str:

@@ -136,8 +136,8 @@ def _with_texts(corpus: trees.Corpus, texts: tuple[str, ...]) -> trees.Corpus:
 
 
 def _clips(folder: Path) -> Path:
-    """Writes two clips of noise, which give three segments of up to a second."""
-    for number, pictures in enumerate((40, 25)):
+    """Writes two clips of noise, which give three segments of a second."""
+    for number, pictures in enumerate((50, 25)):
         rng = np.random.default_rng(number)
         sound = rng.integers(-9000, 9000, 640 * pictures, dtype=np.int16)
         write_clip(folder / f"talk/{number}.mov", sound, pictures=pictures, seed=number)

@@ -16,7 +16,7 @@ import yaml
 from huggingface_hub import DatasetCard
 
 from tests import trees
-from transforms.card import MARK, size_category
+from transforms.card import MARK, size_category, split_name
 from transforms.finishing import stored_summaries
 from transforms.publishing import (
     CARD_PATH,
@@ -286,3 +286,10 @@ def test_a_corpus_of_several_recipes_names_them_all(tmp_path: Path) -> None:
     assert len(set(names)) == len(names) == 4
     sums = list(csv.reader(io.StringIO((out / CHECKSUMS_PATH).read_text()), delimiter=" "))
     assert {line[-1].split("/")[0] for line in sums[1:]} == {"2speakers", "Libri2Mix"}
+
+
+@pytest.mark.parametrize(
+    ("subset", "split"), [("train-100", "train_100"), ("tr", "tr"), ("all", "all_"), ("all-2", "all_2")]
+)
+def test_splits_of_the_card_have_names_that_loaders_take(subset: str, split: str) -> None:
+    assert split_name(subset) == split

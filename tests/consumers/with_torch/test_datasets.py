@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pipelines import cli
 from tests import trees
 from tests.consumers.conftest import WITH_VIDEO, Made, Make, archives, assert_wav
+from transforms.card import split_name
 from transforms.plan import MODES, Mixture, Part, Variant
 
 pytestmark = pytest.mark.consumers
@@ -30,10 +32,15 @@ def assert_audio(audio: Any, made: Made, part: Part, stream: str, item_id: str, 
     np.testing.assert_array_equal(np.round(values[0] * 32768), made.pcm(part, stream, item_id, variant))
 
 
-def test_archives_of_each_split(datasets: Any, mixing: tuple[Made, Variant], tmp_path: Path) -> None:
-    made, variant = mixing
-    splits = {part.subset.replace("-", "_"): part for part in made.parts}
-    files = {name: list(map(str, archives(made, part, variant))) for name, part in splits.items()}
+def test_archives_of_each_split_of_the_card(
+    datasets: Any, variety: tuple[Made, Variant], tmp_path: Path
+) -> None:
+    made, variant = variety
+    head = yaml.safe_load((made.out / "README.md").read_text().split("---\n")[1])
+    (told,) = (one for one in head["configs"] if one["config_name"] == f"{variant.folder}_{variant.mode}")
+    files = {one["split"]: str(made.out / one["path"]) for one in told["data_files"]}
+    splits = {split_name(part.subset): part for part in made.parts}
+    assert set(files) == set(splits)
     loaded = datasets.load_dataset("webdataset", data_files=files, cache_dir=str(tmp_path))
     assert set(loaded) == set(splits)
     for name, part in splits.items():
@@ -42,8 +49,9 @@ def test_archives_of_each_split(datasets: Any, mixing: tuple[Made, Variant], tmp
         raw = loaded[name]
         for stream in records[0][1].crc32c:
             raw = raw.cast_column(f"{stream}.wav", datasets.Audio(decode=False))
-        if made.recipe == "avse":
-            raw = raw.cast_column("mp4", datasets.Video(decode=False))
+        for ending in made.attached(part, made.items(part)[0]):
+            kind = datasets.Video if made.recipe == "avse" else datasets.Image
+            raw = raw.cast_column(ending, kind(decode=False))
         for row, item, (item_id, record) in zip(raw, made.items(part), records, strict=True):
             assert row["json"]["duration_s"] == record.samples / variant.rate_hz
             for stream in record.crc32c:
