@@ -72,7 +72,7 @@ def run_all(names: Sequence[str], folder: Path, sizes: Sizes, out: Path) -> int:
     drawn = curves(folder, sizes) if CURVES in names else []
     tables = {}
     if SCALE in names:
-        tables["Bookkeeping"] = scale.table(scale.measure(folder, sizes.bookkept, sizes.per_shard))
+        tables["Bookkeeping"] = "".join(scale.rows(scale.measure(folder, sizes.bookkept, sizes.per_shard)))
     if failures:
         tables["Failed"] = "".join(f"- {failure}\n" for failure in failures)
     results.write(out, outcomes, drawn, tables)

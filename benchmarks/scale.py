@@ -203,14 +203,13 @@ def measure(folder: Path, sizes: Sequence[int], per_shard: int) -> Iterator[Step
                 yield in_own_process(step, Path(name), shards, per_shard)
 
 
-def table(steps: Iterable[Step]) -> str:
-    """Returns steps as a Markdown table."""
-    head = "| shards | step | wall, s | CPU, s | memory at the start, MB | at its peak, MB |\n"
-    return f"{head}|---|---|---|---|---|---|\n" + "".join(
-        f"| {one.shards:,} | {one.step} | {one.wall_s:.2f} | {one.cpu_s:.2f} | {one.start_mb:.0f} "
-        f"| {one.peak_mb:.0f} |\n"
-        for one in steps
-    )
+def rows(steps: Iterable[Step]) -> Iterator[str]:
+    """Yields the lines of a Markdown table of steps, as these come."""
+    yield "| shards | step | wall, s | CPU, s | memory at the start, MB | at its peak, MB |\n"
+    yield f"|{6 * '---|'}\n"
+    for one in steps:
+        times = f"{one.wall_s:.2f} | {one.cpu_s:.2f} | {one.start_mb:.0f} | {one.peak_mb:.0f}"
+        yield f"| {one.shards:,} | {one.step} | {times} |\n"
 
 
 def main() -> None:
@@ -227,7 +226,8 @@ def main() -> None:
         step = run_step(arguments.step, arguments.folder, arguments.shards[0], arguments.mixtures_per_shard)
         print(json.dumps(asdict(step)))
         return
-    print(table(measure(arguments.folder, arguments.shards, arguments.mixtures_per_shard)), end="")
+    for row in rows(measure(arguments.folder, arguments.shards, arguments.mixtures_per_shard)):
+        print(row, end="", flush=True)
 
 
 if __name__ == "__main__":
