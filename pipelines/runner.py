@@ -21,6 +21,7 @@ _STEP = re.compile(r" \[while running '[^']*'\]")
 SHOWING = "mixtape-progress"
 _INTERRUPTED = "KeyboardInterrupt"
 _WORKER_GONE = re.compile("Channel closed prematurely|SDK worker disconnected|SDK harness .*disconnected")
+_JAVA_TRACE = re.compile(r"\s*(at [\w$./<>]+\(.*\)|\.\.\. \d+ more|)$")
 _JOB_FAILED = re.compile(r"RuntimeError: Pipeline \S+ failed in state \w+: ")
 
 
@@ -231,7 +232,7 @@ def _plain(error: BaseException) -> str:
             "run the same command again to go on, with fewer --workers (on a cluster: fewer tasks at once) "
             "if memory is short"
         )
-    last = [line.strip() for line in text.splitlines() if line.strip()][-1]
+    last = [line.strip() for line in text.splitlines() if not _JAVA_TRACE.match(line)][-1]
     reason = _JOB_FAILED.sub("", last.removeprefix("builtins."))
     return f"the run broke off: {reason} (--verbose shows everything)"
 

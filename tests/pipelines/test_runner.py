@@ -180,6 +180,31 @@ def test_unknown_errors_come_out_shortened(beam_mode: list[str]) -> None:
     )
 
 
+JAVA_TRACE = """Pipeline job-1 failed in state FAILED: java.io.IOException: too few network buffers
+	at org.apache.flink.runtime.io.network.NettyShuffleEnvironment.<init>(NettyShuffleEnvironment.java:12)
+	at java.base/java.lang.Thread.run(Thread.java:840)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (JAVA_TRACE, "java.io.IOException: too few network buffers"),
+        (
+            f"{JAVA_TRACE}Caused by: java.lang.Error: no heap\n\tat a.B$C.run(B.java)\n\t... 7 more\n",
+            "Caused by: java.lang.Error: no heap",
+        ),
+        ("Pipeline job-1 failed in state FAILED: no room at the inn", "no room at the inn"),
+    ],
+)
+def test_what_a_java_program_says_is_told_without_its_trace(text: str, reason: str) -> None:
+    def fail(_: int) -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(MixtapeError, match=f": {re.escape(reason)} .--verbose shows everything"):
+        run_pipeline(failing(fail), Running(1))
+
+
 def test_verbose_shows_everything() -> None:
     with pytest.raises(Exception, match="no such thing") as raised:
         run_pipeline(failing(unknown_error), Running(verbose=True))
