@@ -197,6 +197,16 @@ def test_one_file_is_made_again_without_rendering(
     assert trees.contents(out) == held
 
 
+def test_rendering_again_goes_by_sizes_and_reads_no_table(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path
+) -> None:
+    flip_a_bit_in_the_middle(out / TABLE)
+    before = trees.identities(out)
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert "nothing to do" in mixtape(*words).out
+    assert trees.changed(before, out) == set()
+
+
 def test_a_changed_plan_is_found(mixtape: Mixtape, corpus: trees.Corpus, out: Path) -> None:
     path = "_mixtape/plan/Libri2Mix-train-100.parquet"
     changed = [*corpus.mixtures[:4], corpus.mixture(4, gain=0.25)]

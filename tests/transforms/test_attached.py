@@ -17,6 +17,7 @@ from transforms import ledger as ledgers
 from transforms.attachments import Attachment, AttachmentType, Facts
 from transforms.audio import SourceReader
 from transforms.errors import MixtapeError, SourceError
+from transforms.finishing import read_summary
 from transforms.ledger import crc32c
 from transforms.plan import Mixture, Part, RenderOptions, Shard
 from transforms.recipes import LIBRIMIX, RECIPES, Recipe
@@ -114,7 +115,9 @@ def frames_of(corpus: Corpus, index: int) -> tuple[bytes, ...]:
 
 
 def check(job: RenderJob, *ids: str) -> tuple[Mismatch, ...]:
-    return check_shard(job, ShardCheck(Shard(PART, 0, 3), ids)).mismatches
+    summary = read_summary(job.tree, PART.name)
+    assert summary is not None
+    return check_shard(job, ShardCheck(Shard(PART, 0, 3), ids, summary.ledgers[0])).mismatches
 
 
 def test_the_corpus_has_sequences_of_all_lengths(corpus: Corpus) -> None:

@@ -30,6 +30,7 @@ from transforms import ledger as ledgers
 from transforms import sharding
 from transforms.errors import MixtapeError
 from transforms.finishing import finish_part
+from transforms.inventory import INVENTORY_PATH
 from transforms.plan import Part, RenderOptions, Shard
 from transforms.sharding import (
     RenderJob,
@@ -112,6 +113,7 @@ def test_what_a_shard_leaves(corpus: Corpus, out: Path) -> None:
             plan_path(PART.name),
             summary_path(PART.name),
             f"_mixtape/checksums/{PART.name}.sha256",
+            INVENTORY_PATH,
             f"_mixtape/{RECORDS.rpartition('/')[0]}/train-100.json",
         ]
         + [f"_mixtape/{RECORDS.rpartition('/')[0]}/train-100.json".replace("_min", "_max")]

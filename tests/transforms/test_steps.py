@@ -126,9 +126,13 @@ def test_no_shards_make_nothing(corpus: Corpus, tmp_path: Path) -> None:
 
 def test_verifying_in_every_mode(beam_mode: list[str], corpus: Corpus, tmp_path: Path) -> None:
     job = corpus.job(tmp_path / "out")
-    shards = render(job, corpus.mixtures).plan.shards
+    rendering = render(job, corpus.mixtures)
+    shards, ledgers = rendering.plan.shards, rendering.summary.ledgers
     before = identities(tmp_path / "out")
-    checks = [ShardCheck(shards[0], ("m0000", "m0001")), ShardCheck(shards[1], ("m0003",))]
+    checks = [
+        ShardCheck(shards[0], ("m0000", "m0001"), ledgers[0]),
+        ShardCheck(shards[1], ("m0003",), ledgers[1]),
+    ]
     bad = "Libri2Mix/wav8k/max/train-100/mix_both/m0003.wav"
     data = bytearray((tmp_path / "out" / bad).read_bytes())
     data[-1] ^= 1
@@ -144,7 +148,7 @@ def test_verifying_in_every_mode(beam_mode: list[str], corpus: Corpus, tmp_path:
         assert_that(found, equal_to([wanted]))
 
     result = run(beam_mode, build)
-    files = 2 * len(("tar", "idx", "record")) * 2 + 3 * 2 * len(("s1", "s2", "noise", "clean", "both"))
+    files = 2 + 2 * len(("tar", "idx", "record")) * 2 + 3 * 2 * len(("s1", "s2", "noise", "clean", "both"))
     assert counters(result, VerifyShards) == {"items_checked": 3, "files_checked": files, "mismatches": 1}
     assert len(changed(before, tmp_path / "out")) == 2
 
