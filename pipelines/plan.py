@@ -198,12 +198,11 @@ def _write_stale(request: PlanRequest, files: PlanFiles, subsets: Sequence[Plann
         for subset in subsets:
             files.write(subset.listing_name, [to_mixture(planned) for planned in subset.mixtures])
     elif subsets:
-        plan_work.clear(files.tree)
         names = plan_work.store_rows(files.tree, rows_to_measure(files, subsets))
         listings = [subset.listing_name for subset in subsets]
         told = plan_work.store_facts(files, listings)
         run_pipeline(functools.partial(build, files=told, names=names, listings=listings), request.running)
-        plan_work.clear(files.tree)
+    plan_work.clear(files.tree)
 
 
 def rows_to_measure(files: PlanFiles, subsets: Sequence[PlannedSubset]) -> Iterator[PlanRow]:

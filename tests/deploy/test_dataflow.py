@@ -8,7 +8,8 @@ import pytest
 
 from pipelines import dataflow
 from tests import trees
-from tests.deploy.dataflow_service import dataflow_service, staged_pipeline
+from tests.conftest import TinyCorpora
+from tests.deploy.dataflow_service import dataflow_service, run_staged, staged_pipeline
 from tests.pipelines.conftest import Mixtape, mixtape
 from transforms.errors import StorageError
 
@@ -202,3 +203,41 @@ def test_listings_are_made_there_too(mixtape: Mixtape, tmp_path: Path) -> None:
         outcome = mixtape(*words, *dataflow_flags(tmp_path, service.url), workers=None)
     assert outcome.status == 0, (outcome, service.problem)
     assert len((tmp_path / "out" / "audio.csv").read_text().splitlines()) == 4
+
+
+@pytest.fixture
+def plan_words(mixtape: Mixtape, tiny_corpora: TinyCorpora, tmp_path: Path) -> list[str | Path]:
+    """The command line that plans LibriMix with gains, but for the output."""
+    for kind, corpus in (("librispeech", tiny_corpora.librispeech), ("wham", tiny_corpora.wham)):
+        listings = ("--corpus", corpus, "--out", tmp_path / kind)
+        assert mixtape("metadata", kind, *listings, workers=1).status == 0
+    return [
+        *("plan", "librimix", "--librispeech-metadata", tmp_path / "librispeech"),
+        *("--wham-metadata", tmp_path / "wham", "--librispeech", tiny_corpora.librispeech),
+        *("--wham", tiny_corpora.wham, "--subsets", "train-clean-100", "--round-to", "1"),
+    ]
+
+
+def test_gains_are_measured_there_too(mixtape: Mixtape, plan_words: list[str | Path], tmp_path: Path) -> None:
+    with dataflow_service() as service:
+        flags = dataflow_flags(tmp_path, service.url)
+        outcome = mixtape(*plan_words, "--out", tmp_path / "there", *flags, workers=None)
+    assert outcome.status == 0, (outcome, service.problem)
+    assert mixtape(*plan_words, "--out", tmp_path / "here", workers=1).status == 0
+    assert trees.contents(tmp_path / "there") == trees.contents(tmp_path / "here")
+    assert not list((tmp_path / "there/_mixtape").glob("planning/*"))
+
+
+def test_a_template_of_a_plan_leaves_its_workers_what_they_need(
+    mixtape: Mixtape, plan_words: list[str | Path], tmp_path: Path
+) -> None:
+    template = tmp_path / "staging" / "template.json"
+    flags = [*dataflow_flags(tmp_path), "--template_location", str(template)]
+    assert mixtape(*plan_words, "--out", tmp_path / "there", *flags, workers=None).status == 0
+    run_staged(template.with_name("pipeline.pb"))
+    assert mixtape(*plan_words, "--out", tmp_path / "here", workers=1).status == 0
+    plan = "Libri2Mix/libri2mix_train-clean-100.csv"
+    assert (tmp_path / "there" / plan).read_bytes() == (tmp_path / "here" / plan).read_bytes()
+    again = mixtape(*plan_words, "--out", tmp_path / "there", workers=1)
+    assert "nothing to do: all plans stand" in again.out
+    assert not list((tmp_path / "there/_mixtape").glob("planning/*"))
