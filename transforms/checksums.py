@@ -38,7 +38,9 @@ class ChecksumsWriter(PartWriter):
     def close(self) -> None:
         """Writes the list, where it changed; removes it where there is nothing to list."""
         if self._sums:
-            self._tree.write_if_changed(self._path, checksum_lines(self._sums.items()))
+            with self._tree.open(self._path, keep_equal=True) as file:
+                for path in sorted(self._sums):
+                    file.write(checksum_lines([(path, self._sums[path])]))
             self.files = (self._path,)
         else:
             self._tree.remove(self._path)

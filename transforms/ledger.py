@@ -6,6 +6,7 @@ They find damage and change; they are no defence against forgery.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import operator
@@ -19,10 +20,11 @@ from transforms.attachments import Scalar
 from transforms.errors import StorageError
 from transforms.plan import Mixture, Part, Shard, Source, Variant
 from transforms.rejects import Reject
-from transforms.storage import OWN_FOLDER, Buffer, OutputTree
+from transforms.storage import OWN_FOLDER, Buffer, OutputTree, in_parallel
 
 LEDGER_FORMAT = 2
 _SNR_DECIMALS = 6
+_READ_AHEAD = 32
 _FOLDER = f"{OWN_FOLDER}/ledger"
 
 
@@ -252,10 +254,16 @@ def read_ledger(tree: OutputTree, shard_name: str) -> ShardLedger | None:
 
 
 def read_part(tree: OutputTree, part: Part, shard_count: int) -> Iterator[ShardLedger]:
-    """Reads the ledgers of all shards of a part, in order. Raises StorageError when one is missing."""
-    for index in range(shard_count):
-        name = Shard(part, index, shard_count).name
-        found = read_ledger(tree, name)
-        if found is None:
-            raise StorageError(tree.url(ledger_path(name)), "no readable ledger; run the same command again")
-        yield found
+    """Reads the ledgers of all shards of a part, in order, some ahead and of a store several at once.
+
+    Raises StorageError when one is missing.
+    """
+    read = functools.partial(read_ledger, tree)
+    for start in range(0, shard_count, _READ_AHEAD):
+        indices = range(start, min(start + _READ_AHEAD, shard_count))
+        names = [Shard(part, index, shard_count).name for index in indices]
+        for name, found in zip(names, in_parallel(tree.root, read, names), strict=True):
+            if found is None:
+                problem = "no readable ledger; run the same command again"
+                raise StorageError(tree.url(ledger_path(name)), problem)
+            yield found

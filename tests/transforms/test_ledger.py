@@ -1,6 +1,7 @@
 """Ledgers: canonical bytes, a way back, and fingerprints that notice every change."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -211,6 +212,19 @@ def test_ledgers_of_a_part_come_in_order(tree: OutputTree) -> None:
     assert list(read_part(tree, PART, 0)) == []
 
 
+@pytest.mark.parametrize("root", ["memory://ledger-ahead", "local"])
+@pytest.mark.parametrize("count", [31, 32, 33, 70])
+def test_ledgers_read_ahead_come_in_order_too(tmp_path: Path, root: str, count: int) -> None:
+    several = OutputTree(str(tmp_path) if root == "local" else f"{root}-{count}")
+    written = part_ledgers(several, count)
+    assert list(read_part(several, PART, count)) == written
+    several.remove(ledger_path(f"Libri2Mix-dev-{count - 1:06d}"))
+    reading = read_part(several, PART, count)
+    assert [next(reading) for _ in range(count - 1)] == written[:-1]
+    with pytest.raises(StorageError, match="no readable ledger"):
+        next(reading)
+
+
 def test_a_part_without_one_of_its_ledgers_is_named(tree: OutputTree) -> None:
     part_ledgers(tree, 3)
     tree.remove(ledger_path("Libri2Mix-dev-000001"))
@@ -225,6 +239,13 @@ def test_a_part_without_one_of_its_ledgers_is_named(tree: OutputTree) -> None:
 
 SOURCE = Source("s1", "librispeech", "a/1.flac", level=0.75, speaker="103", sex="F")
 MIXTURES = [Mixture("a", (SOURCE, SOURCE)), Mixture("b", (SOURCE,))]
+
+
+def test_a_fingerprint_is_the_digest_of_all_fields_in_order() -> None:
+    facts: tuple[Any, ...] = ({"b": 1, "a": [2.5, None]}, "x")
+    rows = [dataclasses.astuple(mixture) for mixture in MIXTURES]
+    text = json.dumps([LEDGER_FORMAT, rows, facts], sort_keys=True, separators=(",", ":"))
+    assert fingerprint(MIXTURES, *facts) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_fingerprints_are_stable() -> None:

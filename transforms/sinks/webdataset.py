@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from transforms.audio import wav_header
 from transforms.ledger import ShardLedger, WrittenFile, crc32c
@@ -126,15 +126,14 @@ class _WidsWriter(PartWriter):
     def __init__(self, sink: "WebDatasetSink", part: Part) -> None:
         self._tree = sink.tree
         self._subset = part.subset
-        self._shards: dict[str, list[dict[str, Any]]] = {folder: [] for folder in sink.folders(part)}
+        self._shards: dict[str, list[tuple[str, int, int]]] = {folder: [] for folder in sink.folders(part)}
 
     def add(self, ledger: ShardLedger, mixtures: Sequence[Mixture]) -> None:
         del mixtures
         for file in ledger.files:
             folder, _, name = file.path.rpartition("/")
             if folder in self._shards and name.endswith(".tar"):
-                entry = {"url": name, "nsamples": len(ledger.items), "filesize": file.size_bytes}
-                self._shards[folder].append(entry)
+                self._shards[folder].append((name, len(ledger.items), file.size_bytes))
 
     def close(self) -> None:
         """Writes the indices, and removes that of a variant without archives."""
@@ -147,8 +146,10 @@ class _WidsWriter(PartWriter):
                 self._tree.remove(f"{stem}.json")
 
 
-def _wids_index(name: str, shards: list[dict[str, Any]]) -> bytes:
-    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": name, "shardlist": shards}
+def _wids_index(name: str, shards: Sequence[tuple[str, int, int]]) -> bytes:
+    """Returns the index of archives, each given by name, items and size in bytes."""
+    listed = [dict(zip(("url", "nsamples", "filesize"), shard, strict=True)) for shard in shards]
+    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": name, "shardlist": listed}
     return (json.dumps(index, indent=1) + "\n").encode()
 
 
