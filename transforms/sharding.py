@@ -358,9 +358,25 @@ def _write_item(shard: Shard, rendered: RenderedMixture, writers: Sequence[Shard
         raise MixtapeError(f"{where}: cannot write {error}") from error
 
 
-def samples_crc32c(pcm: Pcm) -> int:
-    """Returns the CRC-32C of samples as 16-bit little-endian bytes."""
-    return int(google_crc32c.value(np.ascontiguousarray(pcm, dtype="<i2").view(np.uint8)))
+def samples_crc32c(pcm: Pcm, beginning: int = 0) -> int:
+    """Returns the CRC-32C of samples as 16-bit little-endian bytes, which may go on from that of others."""
+    return int(google_crc32c.extend(beginning, np.ascontiguousarray(pcm, dtype="<i2").view(np.uint8)))
+
+
+def _checksums(rendered: RenderedMixture) -> list[dict[str, int]]:
+    """Returns the CRC-32C of every stream of every variant, in their order.
+
+    Where a variant is the beginning of a longer one, in the same memory, no sample is read twice.
+    """
+    found: list[dict[str, int]] = [{} for _ in rendered.variants]
+    known: dict[int, tuple[int, int]] = {}
+    for place in sorted(range(len(found)), key=lambda place: rendered.variants[place].samples):
+        for name, pcm in rendered.variants[place].pcm.items():
+            address = pcm.__array_interface__["data"][0]
+            done, beginning = known.get(address, (0, 0))
+            known[address] = len(pcm), samples_crc32c(pcm[done:], beginning)
+            found[place][name] = known[address][1]
+    return found
 
 
 def item_record(rendered: RenderedMixture, recipe: Recipe) -> ItemRecord:
@@ -372,13 +388,13 @@ def item_record(rendered: RenderedMixture, recipe: Recipe) -> ItemRecord:
             VariantRecord(
                 variant.variant,
                 variant.samples,
-                {name: samples_crc32c(pcm) for name, pcm in variant.pcm.items()},
+                checksums,
                 variant.snr_db,
                 scalar_facts(variant.facts),
                 scale=variant.scale,
                 **{name: getattr(variant, name) for name in recorded},
             )
-            for variant in rendered.variants
+            for variant, checksums in zip(rendered.variants, _checksums(rendered), strict=True)
         ),
         {
             one.name: tuple(PieceRecord(len(piece), crc32c(piece)) for piece in one.pieces)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.trees import (
@@ -31,7 +32,9 @@ from transforms import sharding
 from transforms.errors import MixtapeError
 from transforms.finishing import finish_part
 from transforms.inventory import INVENTORY_PATH
-from transforms.plan import Part, RenderOptions, Shard
+from transforms.plan import Mixture, Part, RenderOptions, Shard, Variant
+from transforms.recipes import recipe_named
+from transforms.rendering import RenderedMixture, RenderedVariant
 from transforms.sharding import (
     RenderJob,
     item_record,
@@ -492,8 +495,6 @@ def test_a_worker_stops_when_its_launcher_is_gone(
 
 
 def test_samples_are_summed_as_16_bit_little_endian() -> None:
-    import numpy as np
-
     pcm = np.array([1, -2, 300], dtype=np.int16)
     assert samples_crc32c(pcm) == ledgers.crc32c(b"\x01\x00\xfe\xff\x2c\x01")
     assert samples_crc32c(pcm.astype(">i2")) == samples_crc32c(pcm)
@@ -631,3 +632,19 @@ def test_archives_hold_each_item_of_their_shard(corpus: Corpus, out: Path) -> No
         wav = tar.extractfile("m0003.s2.wav")
         assert wav is not None
         assert wav.read() == (out / WAVS / "s2/m0003.wav").read_bytes()
+
+
+def test_checksums_of_beginnings_go_on_where_the_shorter_one_ends() -> None:
+    whole = np.arange(-300, 300, dtype=np.int16)
+    own = np.arange(7, dtype=np.int16)
+    variants = tuple(
+        RenderedVariant(Variant(16000, mode), {"s1": pcm, "mix_clean": pcm, "noise": other}, {}, {}, {}, {})
+        for mode, pcm, other in (("max", whole, whole[:600] + 1), ("min", whole[:200], own))
+    )
+    rendered = RenderedMixture(Mixture("a", ()), variants)
+    for variant, record in zip(
+        variants, item_record(rendered, recipe_named("librimix")).variants, strict=True
+    ):
+        assert list(record.crc32c) == list(variant.pcm)
+        for name, pcm in variant.pcm.items():
+            assert record.crc32c[name] == ledgers.crc32c(pcm.astype("<i2").tobytes())
