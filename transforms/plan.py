@@ -2,7 +2,7 @@
 
 A ``Mixture`` names its sources with level, place and length; ``Part`` is one subset of one corpus;
 ``RenderOptions`` says what a run makes of them. A stored plan is a Parquet file with one row per
-source, the rows of a mixture together, and one row group per shard, so that a worker reads its own
+source, the rows of a mixture together, and shard after shard, so that a worker reads its own
 shard's rows and nothing else.
 """
 
