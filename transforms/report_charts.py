@@ -1,29 +1,50 @@
 """Histograms and tables of the report as inline SVG whose colours follow the page, light or dark.
 
-They are drawn without a chart library, which would take longer to load than a small corpus to make.
-Text is in the page's ink, areas in its CSS variables ``--bar`` and ``--line``. The same data give the
-same bytes. Lengths are in points, of which the page makes as many pixels as it has room for.
+Text is drawn in the page's ink, areas in the page's CSS variables ``--bar`` and ``--line``. The same
+data give the same bytes: no dates, no random ids, no settings of the user.
 """
 
 import html
+import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from transforms.statistics import Histogram
 
-_WIDTH = 244.8
-_LEFT, _RIGHT = 0.05 * _WIDTH, 0.96 * _WIDTH
-_ROW_HEIGHT, _AXIS_HEIGHT = 49.0, 30.2
-_ABOVE, _BELOW = 13.0, 26.0
-_GAP = 0.7
-_MOST_STEPS = 6
-_NEARLY = 1 - 1e-9
-_TABLE_HEIGHT = 158.4
-_TABLE_LEFT, _TABLE_RIGHT = 0.13 * _WIDTH, 0.97 * _WIDTH
-_TABLE_TOP, _TABLE_BOTTOM = 0.05 * _TABLE_HEIGHT, 0.81 * _TABLE_HEIGHT
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Colours that stand for what the page decides; no chart has another use for them.
+_INK, _BAR, _LINE = "#010203", "#040506", "#070809"
+_PAGE_COLOURS = {_INK: "currentColor", _BAR: "var(--bar)", _LINE: "var(--line)"}
+
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _INK,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "xtick.color": _LINE,
+    "xtick.labelcolor": _INK,
+    "ytick.color": _LINE,
+    "ytick.labelcolor": _INK,
+    "svg.fonttype": "none",
+}
+
+_PANEL_WIDTH_IN = 3.4
+_ROW_HEIGHT_IN = 0.68
+_AXIS_HEIGHT_IN = 0.42
+_TABLE_SIZE_IN = (3.4, 2.2)
+_TABLE_PLACE = {"left": 0.13, "right": 0.97, "top": 0.95, "bottom": 0.19}
 # In the darkest cell the number must be readable, light and dark; the lightest must be seen.
 _FAINTEST, _STRONGEST = 0.12, 0.6
 _FEWEST_BINS = 8
@@ -127,76 +148,29 @@ def histogram_panel(title: str, rows: Sequence[HistogramRow], *, limits: tuple[f
     Returns:
         An ``<svg>`` element.
     """
-    height = len(rows) * _ROW_HEIGHT + _AXIS_HEIGHT
-    row_height = (height - _ABOVE - _BELOW) / (len(rows) + (len(rows) - 1) * _GAP)
-    shift = -rows[0].histogram.width / 2 if rows[0].counts_things else 0.0
-    across = _Scale(limits[0] + shift, limits[1] + shift, _LEFT, _RIGHT)
-    drawn = []
-    for number, row in enumerate(rows):
-        top = _ABOVE + number * row_height * (1 + _GAP)
-        drawn += [_row(row, limits, across, top, top + row_height), _marks(across, top + row_height)]
-    drawn += _numbers(across, height - _BELOW)
-    drawn.append(_text((_LEFT + _RIGHT) / 2, height - 3, rows[0].histogram.unit, "middle"))
-    described = "; ".join(f"{row.label}: {row.summary(limits)}" for row in rows)
-    return _svg(_WIDTH, height, f"{title}. {described}", drawn)
+    with _style():
+        size_in = (_PANEL_WIDTH_IN, len(rows) * _ROW_HEIGHT_IN + _AXIS_HEIGHT_IN)
+        figure, axes = _stacked(len(rows), size_in)
+        for axis, row in zip(axes, rows, strict=True):
+            _draw_row(axis, row, limits)
+        axes[-1].set_xlabel(rows[0].histogram.unit, labelpad=1)
+        described = "; ".join(f"{row.label}: {row.summary(limits)}" for row in rows)
+        return _inline_svg(figure, f"{title}. {described}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Where values are on an axis that runs from one place to another."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def place(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Returns multiples of 1, 2 or 5 times a power of ten, with at most six steps between them."""
-        least = (self.high - self.low) / _MOST_STEPS
-        power = 10.0 ** math.floor(math.log10(least))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * _NEARLY)
-        slack = step * (1 - _NEARLY)
-        first, last = math.ceil((self.low - slack) / step), math.floor((self.high + slack) / step)
-        return [number * step for number in range(first, last + 1)]
-
-
-def _row(row: HistogramRow, limits: tuple[float, float], across: _Scale, top: float, bottom: float) -> str:
-    """Draws what lies within the limits, and says above what it is."""
-    edges, counts = row.histogram.bars()
-    width = row.histogram.width
-    upwards = _Scale(0.0, 1.05 * max(counts), bottom, top)
-    shift = across.low - limits[0]
-    first, last = (round((limit - edges[0]) / width) for limit in limits)
-    shown = [(edges[k] + shift, counts[k]) for k in range(max(0, first), min(last, len(counts)))]
-    points = [
-        (across.place(place), upwards.place(count)) for edge, count in shown for place in (edge, edge + width)
-    ]
-    area = [(points[0][0], bottom), *points, (points[-1][0], bottom)] if points else []
-    path = f'<path d="{_outline(area)}" style="fill: var(--bar)"/>' if area else ""
-    label = _text(_LEFT, top - 2, row.label, "start")
-    return path + label + _text(_RIGHT, top - 2, row.summary(limits), "end")
-
-
-def _outline(points: Sequence[tuple[float, float]]) -> str:
-    return "M " + " L ".join(f"{x:.2f} {y:.2f}" for x, y in points) + " Z"
-
-
-def _marks(across: _Scale, bottom: float) -> str:
-    """Draws the axis below a row, with a mark at each number."""
-    marks = "".join(f" M {across.place(tick):.2f} {bottom:.2f} v 3" for tick in across.ticks())
-    return _line(f"M {across.start:.2f} {bottom:.2f} H {across.end:.2f}{marks}")
-
-
-def _numbers(across: _Scale, bottom: float) -> list[str]:
-    return [_text(across.place(tick), bottom + 11, _plain(tick), "middle") for tick in across.ticks()]
-
-
-def _plain(value: float) -> str:
-    """Writes a number of an axis with a true minus sign."""
-    return f"{value:g}".replace("-", "−")
+def _draw_row(axis: Any, row: HistogramRow, limits: tuple[float, float]) -> None:
+    left_edges, counts = row.histogram.bars()
+    shift = -row.histogram.width / 2 if row.counts_things else 0.0
+    edges = [edge + shift for edge in (*left_edges, left_edges[-1] + row.histogram.width)]
+    axis.stairs(counts, edges, fill=True, color=_BAR)
+    axis.set_xlim(*(limit + shift for limit in limits))
+    axis.set_ylim(0, 1.05 * max(counts))
+    axis.set_yticks([])
+    axis.locator_params(axis="x", nbins=6)
+    axis.tick_params(axis="x", length=3)
+    place = {"transform": axis.transAxes, "va": "bottom"}
+    axis.text(0, 1.04, row.label, ha="left", **place)
+    axis.text(1, 1.04, row.summary(limits), ha="right", **place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,57 +212,78 @@ def shaded_table(
     Returns:
         An ``<svg>`` element.
     """
-    columns = _Scale(0, across.cells, _TABLE_LEFT, _TABLE_RIGHT)
-    rows = _Scale(0, upwards.cells, _TABLE_BOTTOM, _TABLE_TOP)
-    drawn = _cells({cell: count for cell, count in counts.items() if count}, columns, rows)
-    drawn.append(_frame(columns, rows, across.ticks[0], upwards.ticks[0]))
-    drawn += [
-        _text(columns.place(tick), _TABLE_BOTTOM + 11, name, "middle")
-        for tick, name in zip(*across.ticks, strict=True)
-    ]
-    drawn += [
-        _text(_TABLE_LEFT - 5, rows.place(tick) + 3, name, "end")
-        for tick, name in zip(*upwards.ticks, strict=True)
-    ]
-    drawn.append(_text((_TABLE_LEFT + _TABLE_RIGHT) / 2, _TABLE_HEIGHT - 4, across.title, "middle"))
-    drawn.append(_text(8, (_TABLE_TOP + _TABLE_BOTTOM) / 2, upwards.title, "middle", upright=True))
-    return _svg(_WIDTH, _TABLE_HEIGHT, title, drawn)
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=_TABLE_SIZE_IN)
+        axes = figure.subplots(gridspec_kw=_TABLE_PLACE)
+        _draw_cells(axes, {cell: count for cell, count in counts.items() if count})
+        axes.set(xlim=(0, across.cells), ylim=(0, upwards.cells))
+        axes.set_xticks(*across.ticks)
+        axes.set_yticks(*upwards.ticks)
+        axes.set_xlabel(across.title, labelpad=2)
+        axes.set_ylabel(upwards.title, labelpad=2)
+        axes.tick_params(length=3)
+        return _inline_svg(figure, title)
 
 
-def _cells(counts: Mapping[tuple[int, int], int], columns: _Scale, rows: _Scale) -> list[str]:
-    """Draws the cells that hold anything, and what they hold."""
+def _draw_cells(axes: Any, counts: Mapping[tuple[int, int], int]) -> None:
+    from matplotlib.patches import Rectangle
+
     most = max(counts.values(), default=0)
-    drawn = []
     for (column, row), count in sorted(counts.items()):
-        opacity = _FAINTEST + (_STRONGEST - _FAINTEST) * count / most
-        left, right = columns.place(column), columns.place(column + 1)
-        bottom, top = rows.place(row), rows.place(row + 1)
-        outline = _outline([(left, bottom), (right, bottom), (right, top), (left, top)])
-        drawn.append(f'<path d="{outline}" style="fill: var(--bar); opacity: {opacity:.3f}"/>')
+        alpha = _FAINTEST + (_STRONGEST - _FAINTEST) * count / most
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_BAR, alpha=alpha, linewidth=0))
         text = f"{count}" if count < _MANY else f"{count / 1000:.0f}k"
-        drawn.append(_text((left + right) / 2, (bottom + top) / 2 + 2.5, text, "middle", size=7))
-    return drawn
+        axes.text(column + 0.5, row + 0.47, text, ha="center", va="center", fontsize=7)
 
 
-def _frame(columns: _Scale, rows: _Scale, column_ticks: Sequence[float], row_ticks: Sequence[float]) -> str:
-    """Draws the line below a table, and marks below and beside it."""
-    marks = "".join(f" M {columns.place(tick):.2f} {_TABLE_BOTTOM:.2f} v 3" for tick in column_ticks)
-    marks += "".join(f" M {_TABLE_LEFT:.2f} {rows.place(tick):.2f} h -3" for tick in row_ticks)
-    return _line(f"M {_TABLE_LEFT:.2f} {_TABLE_BOTTOM:.2f} H {_TABLE_RIGHT:.2f}{marks}")
+def _style() -> Any:
+    from matplotlib import style
+
+    return style.context(_STYLE, after_reset=True)
 
 
-def _line(path: str) -> str:
-    return f'<path d="{path}" style="fill: none; stroke: var(--line); stroke-width: 0.8"/>'
+def _stacked(rows: int, size_in: tuple[float, float]) -> tuple["Figure", list[Any]]:
+    """Returns a figure with axes under each other that share their x axis, and these axes."""
+    from matplotlib.figure import Figure
 
-
-def _text(x: float, y: float, text: str, anchor: str, *, size: float = 8, upright: bool = False) -> str:
-    turned = f' transform="rotate(-90 {x:.2f} {y:.2f})"' if upright else ""
-    return (
-        f'<text x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}" font-size="{size:g}" '
-        f'fill="currentColor"{turned}>{html.escape(text)}</text>'
+    figure = Figure(figsize=size_in)
+    place = {"left": 0.05, "right": 0.96, "top": 1 - 0.18 / size_in[1], "bottom": 0.36 / size_in[1]}
+    axes = figure.subplots(
+        rows,
+        1,
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={**place, "hspace": 0.7},
     )
+    return figure, list(axes[:, 0])
 
 
-def _svg(width: float, height: float, description: str, drawn: Sequence[str]) -> str:
-    opening = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(description)}">'
-    return f"{opening}{''.join(drawn)}</svg>"
+_PREAMBLE = re.compile(r"\A.*?<svg[^>]*>", re.DOTALL)
+_PAGE_WIDE = re.compile(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", re.DOTALL)
+_PATH_DATA = re.compile(r' d="[^"]*"')
+_LONG_FRACTION = re.compile(r"(\.\d\d)\d+")
+_ID = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'(?:url\(#|href="#)([^")]+)')
+
+
+def _inline_svg(figure: "Figure", description: str) -> str:
+    """Returns a figure as an ``<svg>`` element that may stand in a page beside others."""
+    from matplotlib import rcParams
+
+    rcParams["svg.hashsalt"] = description
+    written = io.StringIO()
+    figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    width, height = figure.get_size_inches() * 72
+    opening = (
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(description)}" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    body = _PAGE_WIDE.sub("", _PREAMBLE.sub("", written.getvalue(), count=1))
+    body = _PATH_DATA.sub(lambda path: _LONG_FRACTION.sub(r"\1", path[0]), body)
+    referenced = set(_REFERENCE.findall(body))
+    body = _ID.sub(lambda found: found[0] if found[1] in referenced else "", body)
+    for stand_in, colour in _PAGE_COLOURS.items():
+        body = body.replace(stand_in, colour)
+    return opening + body.rstrip()

@@ -3,8 +3,10 @@
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -172,34 +174,13 @@ def test_a_chart_brings_no_style_or_metadata_for_the_whole_page(chart: Callable[
     assert not re.search(r"<style|<metadata|<\?xml|<!DOCTYPE", chart("t"))
 
 
-# --- axes ---
-
-
-@given(st.floats(-1000, 1000), st.floats(0.1, 10_000))
-def test_numbers_of_an_axis_are_round_inside_and_neither_few_nor_many(low: float, length: float) -> None:
-    scale = report_charts._Scale(low, low + length, 0.0, 100.0)
-    ticks = scale.ticks()
-    assert 2 <= len(ticks) <= 7
-    steps = np.diff(ticks)
-    assert np.allclose(steps, steps[0])
-    assert f"{steps[0]:.0e}"[0] in "125"
-    assert all(-1e-6 <= scale.place(tick) <= 100 + 1e-6 for tick in ticks)
-
-
-def test_whole_numbers_have_whole_ticks_with_true_minus_signs() -> None:
-    counted = histogram([-4.5, 3.5])
-    svg = report_charts.histogram_panel("t", [HistogramRow("p", counted)], limits=(-5.0, 5.0))
-    texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
-    assert [text for text in texts if text in ("−4", "−2", "0", "2", "4")] == ["−4", "−2", "0", "2", "4"]
-
-
-def test_bins_beyond_the_limits_are_not_drawn() -> None:
-    counted = histogram([0.5, 1.5, 50.5])
-    svg = report_charts.histogram_panel("t", [HistogramRow("p", counted)], limits=(0.0, 8.0))
-    (bars,) = re.findall(r'<path d="([^"]*)"[^>]*fill: var\(--bar\)', svg)
-    right = 72 * 3.4 * (0.05 + 0.91 * 8 / 8)
-    assert max(float(x) for x, _ in re.findall(r"[ML] (\S+) (\S+)", bars)) == pytest.approx(right, abs=0.5)
-    outside = histogram([50.5])
-    assert "var(--bar)" not in report_charts.histogram_panel(
-        "t", [HistogramRow("p", outside)], limits=(0.0, 8.0)
-    )
+@pytest.mark.parametrize(
+    "settings",
+    [{"font.size": 20.0}, {"svg.fonttype": "path", "axes.facecolor": "red"}, {"svg.hashsalt": "x"}],
+)
+def test_a_persons_own_settings_change_nothing(chart: Callable[..., str], settings: dict[str, Any]) -> None:
+    expected = chart("t")
+    with matplotlib.rc_context(settings):
+        before = dict(matplotlib.rcParams)
+        assert chart("t") == expected
+        assert dict(matplotlib.rcParams) == before
