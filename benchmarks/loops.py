@@ -3,8 +3,8 @@
     python -m benchmarks.loops bare|plain --plan FILE --librispeech DIR --wham DIR --out DIR --workers N
 
 ``bare`` decodes every source once, scales, resamples, sums, quantises once for both modes and writes each
-file with one ``writev``: no pipeline, no ledger, no tables, no temporary names. ``plain`` is the pattern of the
-field's scripts: for each rate and mode anew it reads, resamples with SciPy, mixes, writes with
+file with one ``writev``: no pipeline, no ledger, no tables, no temporary names. ``plain`` is the pattern of
+the field's scripts: for each rate and mode anew it reads, resamples with SciPy, mixes, writes with
 soundfile, and works out SNRs in separate passes. Both use a pool of processes.
 """
 

@@ -252,7 +252,7 @@ class SourceReader:
             wanted = max(count, source.length_samples)
             reason = f"is truncated: {len(samples)} of {wanted} samples can be read"
             raise _unusable(source, reason, "fetch it again")
-        low, high = samples.min(), samples.max()
+        low, high = samples.min(initial=0), samples.max(initial=0)
         if not self.silence and low == high == 0:
             raise _unusable(source, "is silent: every sample is zero", "replace it, or plan without it")
         if not (np.isfinite(low) and np.isfinite(high)):
