@@ -5,7 +5,7 @@ import dataclasses
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.finishing import PartSummary, finish_part, read_summary
+from transforms.finishing import PartSummary, finish_part, is_finished, read_summary
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, process_shard
 from transforms.storage import Listings
@@ -62,8 +62,12 @@ class RenderShards(beam.PTransform[beam.PCollection[Shard], beam.PCollection[Sha
 
 
 def _finish_part(part_name: str, job: RenderJob) -> PartSummary:
-    """Merges a part unless its summary is there: making any of its shards would have removed that."""
-    if (stands := read_summary(job.tree, part_name)) is not None:
+    """Merges a part unless it is merged already as this run wants it.
+
+    Its summary speaks of the shards as they are: making any of them would have removed it.
+    """
+    stands = read_summary(job.tree, part_name)
+    if stands is not None and is_finished(job, part_name, job.stored_plan(part_name).shard_count):
         return stands
     Metrics.counter(FinishParts, "parts_finished").inc()
     return finish_part(job, part_name)
@@ -72,6 +76,8 @@ def _finish_part(part_name: str, job: RenderJob) -> PartSummary:
 @dataclasses.dataclass
 class FinishParts(beam.PTransform[beam.PCollection[ShardResult], beam.PCollection[PartSummary]]):
     """Writes tables, indices and summaries of every part of which all shards have come through.
+
+    Parts that are merged already as the job wants it are passed by.
 
     Attributes:
         job: output, roots, recipe and options.

@@ -13,8 +13,8 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.typehints import TypeCheckError
 
-from tests.trees import PART, Corpus, changed, contents, identities, make_corpus, render
-from transforms.finishing import PartSummary
+from tests.trees import PART, SMALL, Corpus, changed, contents, identities, make_corpus, render
+from transforms.finishing import PartSummary, read_summary
 from transforms.plan import Shard
 from transforms.sharding import RenderJob, ShardResult, store_plan
 from transforms.steps import FinishParts, RenderShards, VerifyShards
@@ -97,6 +97,52 @@ def test_shards_that_stand_are_counted_as_kept(corpus: Corpus, tmp_path: Path) -
     result = run(["--runner=FnApiRunner"], rendering(job, shards, lambda *_: None))
     found = counters(result, RenderShards)
     assert (found["shards_rendered"], found["shards_kept"], found["items_written"]) == (1, 2, 4)
+
+
+def _merged_again(job: RenderJob, shards: Sequence[Shard]) -> dict[str, int]:
+    """Renders and merges once more, and returns what was counted."""
+    result = run(["--runner=FnApiRunner"], rendering(job, shards, lambda *_: None))
+    return counters(result, RenderShards) | counters(result, FinishParts)
+
+
+def test_a_part_that_is_merged_as_wanted_is_passed_by(corpus: Corpus, tmp_path: Path) -> None:
+    job = corpus.job(tmp_path / "out")
+    shards = render(job, corpus.mixtures).plan.shards
+    before = identities(tmp_path / "out/Libri2Mix")
+    found = _merged_again(job, shards)
+    assert (found["shards_kept"], found.get("parts_finished", 0)) == (3, 0)
+    assert changed(before, tmp_path / "out/Libri2Mix") == set()
+
+
+def test_a_part_of_which_paths_are_to_be_others_is_merged_again(corpus: Corpus, tmp_path: Path) -> None:
+    job = corpus.job(tmp_path / "out")
+    shards = render(job, corpus.mixtures).plan.shards
+    moved = corpus.job(tmp_path / "out", dataclasses.replace(SMALL, table_paths="/mnt"))
+    found = _merged_again(moved, shards)
+    assert (found["shards_kept"], found["parts_finished"]) == (3, 1)
+    table = tmp_path / "out/Libri2Mix/wav8k/min/metadata/mixture_train-100_mix_both.csv"
+    assert "m0000,/mnt/Libri2Mix/wav8k/min/train-100/mix_both/m0000.wav," in table.read_text()
+
+
+def test_a_part_that_lost_a_table_is_merged_again(
+    corpus: Corpus, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    job = corpus.job(tmp_path / "out")
+    shards = render(job, corpus.mixtures).plan.shards
+    (tmp_path / "out/Libri2Mix/wav8k/min/metadata/mixture_train-100_mix_both.csv").unlink()
+    assert _merged_again(job, shards)["parts_finished"] == 1
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_part_whose_plan_lost_whole_shards_is_merged_again(corpus: Corpus, tmp_path: Path) -> None:
+    """The shards that are left stand as they are, so nothing but the number of them tells."""
+    job = corpus.job(tmp_path / "out", dataclasses.replace(SMALL, formats=("wav",)))
+    render(job, corpus.mixtures)
+    found = _merged_again(job, store_plan(job, PART, corpus.mixtures[:4]).shards)
+    assert (found["shards_kept"], found["parts_finished"]) == (2, 1)
+    merged = read_summary(job.tree, PART.name)
+    assert merged is not None
+    assert (merged.shards, merged.planned) == (2, 4)
 
 
 def test_parts_are_merged_each_for_itself(corpus: Corpus, tmp_path: Path) -> None:
