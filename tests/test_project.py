@@ -183,6 +183,18 @@ def test_only_storage_and_its_tests_know_fsspec(repository: Path) -> None:
     assert users == [Path("transforms/storage/clients.py")]
 
 
+def test_only_storage_opens_files_by_path(repository: Path) -> None:
+    calls = [
+        (path, node.func)
+        for path, tree in sources(repository, "transforms")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    ]
+    users = {path for path, called in calls if isinstance(called, ast.Name) and called.id == "open"}
+    assert users
+    assert {path.parent for path in users} == {Path("transforms/storage")}
+
+
 def test_the_command_tells_its_version(repository: Path) -> None:
     done = run(repository, sys.executable, "-m", "pipelines.cli", "--version")
     assert (done.returncode, done.stdout) == (0, f"mixtape {VERSION}\n")

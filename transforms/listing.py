@@ -148,16 +148,14 @@ def read_header(root: str, path: str, *, root_name: str) -> Header:
 
 
 def _flac_header(file: str | BinaryIO, path: str) -> Header | None:
-    """Reads the header of a FLAC file whose beginning is in order; None of any other file, or of none."""
-    if isinstance(file, str):
-        try:
-            with open(file, "rb", buffering=0) as opened:
-                found = flac_info(opened.read(BEGINNING_BYTES))
-        except OSError:
-            return None
-    else:
-        found = flac_info(file.read(BEGINNING_BYTES))
-        file.seek(0)
+    """Reads the header of a FLAC file that is called so and begins in order; None of any other file.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    if not path.lower().endswith(".flac"):
+        return None
+    found = flac_info(storage.read_beginning(file, BEGINNING_BYTES))
     if found is None:
         return None
     return Header(path, found.rate_hz, found.channels, found.frames, "FLAC", found.subtype)

@@ -1,5 +1,7 @@
 """Headers of FLAC files: what is answered is what libsndfile says, of good files and of damaged ones."""
 
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms.errors import SourceError
 from transforms.flac import BEGINNING_BYTES, FlacInfo, flac_info
 from transforms.listing import Header, read_header
 
@@ -98,6 +101,35 @@ def test_headers_of_a_corpus_are_read_so(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(encoded(channels=2))
     header = read_header(str(tmp_path), "a.flac", root_name="corpus")
     assert header == Header("a.flac", 16000, 2, SAMPLES, "FLAC", "PCM_16")
+
+
+@pytest.mark.parametrize(("name", "opened"), [("a.flac", 1), ("a.FLAC", 1), ("a.wav", 0), ("flac", 0)])
+def test_only_what_is_called_flac_is_looked_into_before_libsndfile_opens_it(
+    repository: Path, tmp_path: Path, name: str, opened: int
+) -> None:
+    """Files that Python opens can be watched in their own interpreter only: no such hook ever goes."""
+    (tmp_path / name).write_bytes(encoded(channels=2))
+    code = f"""
+import sys
+from transforms.listing import read_header
+seen = []
+path = {str(tmp_path / name)!r}
+sys.addaudithook(lambda event, facts: event == "open" and facts[0] == path and seen.append(path))
+header = read_header({str(tmp_path)!r}, {name!r}, root_name="corpus")
+print(len(seen), header.format, header.channels, header.frames)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"{opened} FLAC 2 {SAMPLES}\n", "")
+
+
+def test_a_flac_file_that_cannot_be_opened_is_told_by_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").mkdir()
+    with pytest.raises(SourceError, match=r"corpus:a\.flac: a folder stands where a file is needed"):
+        read_header(str(tmp_path), "a.flac", root_name="corpus")
+    with pytest.raises(SourceError, match=r"corpus:b\.flac: no such file"):
+        read_header(str(tmp_path), "b.flac", root_name="corpus")
 
 
 GOOD = {tagged: encoded(tagged=tagged) for tagged in (False, True)}

@@ -142,6 +142,25 @@ def test_a_header_is_read_by_its_reader(root: str) -> None:
         assert file.read(2) == b"ou"
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 100_000])
+def test_the_beginning_of_a_file_is_read_and_left(root: str, count: int) -> None:
+    url = storage.join(root, "a/z.FLAC")
+    whole = storage.read_bytes(url)
+    opened = storage.open_header(url)
+    for _ in range(2):
+        assert storage.read_beginning(opened, count) == whole[:count]
+    if not isinstance(opened, str):
+        with opened:
+            assert opened.read() == whole
+
+
+def test_the_beginning_of_what_cannot_be_read(local_root: str) -> None:
+    with pytest.raises(StorageError, match="none: no such file"):
+        storage.read_beginning(f"{local_root}/none", 1)
+    with pytest.raises(StorageError, match="a folder stands where a file is needed"):
+        storage.read_beginning(f"{local_root}/a", 1)
+
+
 def test_a_file_where_a_folder_is_meant(local_root: str) -> None:
     assert storage.stamp(f"{local_root}/b.txt/x") is None
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):

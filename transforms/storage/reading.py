@@ -8,8 +8,8 @@ from typing import BinaryIO, cast
 from transforms.errors import StorageError
 from transforms.storage import clients
 from transforms.storage.archives import Archive, archive_of, forget_archives
-from transforms.storage.failures import attempt
-from transforms.storage.plain import RangeFile, open_ranges, read_span, stamp_of_file
+from transforms.storage.failures import attempt, explained
+from transforms.storage.plain import HEADER_BLOCK_BYTES, RangeFile, open_ranges, read_span, stamp_of_file
 from transforms.storage.urls import FileEntry, FileStamp, local_path, parent
 
 _NO_FOLDER = "no such folder; check the path"
@@ -55,15 +55,33 @@ def open_header(url: str) -> str | BinaryIO:
     return opened
 
 
-def open_ranged(url: str) -> str | BinaryIO:
-    """Returns a local file's path, or a handle that reads a remote file by ranges. Raises StorageError."""
+def open_ranged(url: str, *, block_bytes: int = HEADER_BLOCK_BYTES) -> str | BinaryIO:
+    """Returns a local file's path, or a handle that reads a remote file by ranges of so many bytes.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
     path = local_path(url)
     if path is not None:
         return path
     if inside := archive_of(url):
         archive, member = inside
         return cast(BinaryIO, archive.open(member))
-    return cast(BinaryIO, open_ranges(url))
+    return cast(BinaryIO, open_ranges(url, block_bytes=block_bytes))
+
+
+def read_beginning(opened: str | BinaryIO, count: int) -> bytes:
+    """Reads the first bytes of what ``open_header`` returned; a handle is at its start again then.
+
+    Raises:
+        StorageError: a local file cannot be read.
+    """
+    if not isinstance(opened, str):
+        data = opened.read(count)
+        opened.seek(0)
+        return data
+    with explained(opened), open(opened, "rb", buffering=0) as file:
+        return file.read(count)
 
 
 def stamp(url: str) -> FileStamp | None:
