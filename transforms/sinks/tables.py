@@ -36,8 +36,12 @@ def table_columns(kind: TableKind, members: Sequence[str]) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _way(start: str, folder: str) -> str:
-    """Returns the relative path from one folder of a tree to another, which all rows of a table share."""
-    return posixpath.relpath(folder, start)
+    """Returns the relative path from one folder of a tree to another, which all rows of a table share.
+
+    The tree itself is an empty name, and so is the path from a folder to itself.
+    """
+    way = posixpath.relpath(folder or ".", start or ".")
+    return "" if way == "." else way
 
 
 class TablesWriter(PartWriter):
@@ -101,7 +105,7 @@ class TablesWriter(PartWriter):
                 return self._tree.url(path)
             case "relative":
                 folder, _, name = path.rpartition("/")
-                return f"{_way(posixpath.dirname(table), folder)}/{name}"
+                return posixpath.join(_way(posixpath.dirname(table), folder), name)
             case prefix:
                 return f"{prefix.rstrip('/')}/{path}"
 

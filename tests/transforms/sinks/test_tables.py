@@ -135,6 +135,32 @@ def test_relative_paths_lead_on_from_the_table(tree: OutputTree, part: Part) -> 
     assert row["source_1_path"] == "../train-100/s1/a.wav"
 
 
+@pytest.mark.parametrize(
+    ("table", "folder", "shown"),
+    [
+        ("t", "", "a.wav"),
+        ("t", "wav", "wav/a.wav"),
+        ("meta/t", "", "../a.wav"),
+        ("meta/t", "meta", "a.wav"),
+        ("a/meta/t", "a/b/c", "../b/c/a.wav"),
+    ],
+)
+def test_tables_and_files_may_be_in_any_folder(
+    tree: OutputTree, part: Part, table: str, folder: str, shown: str
+) -> None:
+    recipe = dataclasses.replace(
+        LIBRIMIX,
+        table_path=lambda part, variant, kind, mix_type: f"{table}_{kind}",
+        wav_path=lambda part, variant, stream, item: f"{folder}/{item}.wav".lstrip("/"),
+    )
+    options = dataclasses.replace(NARROW, types=("mix_clean",), table_paths="relative")
+    writer = TablesWriter(tree, recipe, options, part=part, roles=ROLES)
+    writer.add(ledger("a"))
+    writer.close()
+    (row,) = csv.DictReader(io.StringIO(tree.read(f"{table}_mixture").decode()))
+    assert row["mixture_path"] == shown
+
+
 @pytest.mark.parametrize("prefix", ["/mnt/corpora/", "/mnt/corpora", "gs://bucket/corpora"])
 def test_a_prefix_stands_for_the_output(tree: OutputTree, part: Part, prefix: str) -> None:
     row = mixture_row(tree, part, prefix)
