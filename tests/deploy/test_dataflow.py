@@ -241,3 +241,5 @@ def test_a_template_of_a_plan_leaves_its_workers_what_they_need(
     again = mixtape(*plan_words, "--out", tmp_path / "there", workers=1)
     assert "nothing to do: all plans stand" in again.out
     assert not list((tmp_path / "there/_mixtape").glob("planning/*"))
+    with pytest.raises(Exception, match=r"rows-000000\.json.*make the template again that the job came from"):
+        run_staged(template.with_name("pipeline.pb"))

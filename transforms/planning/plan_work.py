@@ -19,6 +19,10 @@ from transforms.storage import OWN_FOLDER, OutputTree
 
 ROWS_PER_FILE = 500
 _FOLDER = f"{OWN_FOLDER}/planning"
+_WAY_OUT = (
+    "it is stored for one job, until the next plan run into this output; "
+    "give the same command again, or make the template again that the job came from"
+)
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,13 @@ def _facts_path(listing: str) -> str:
 
 
 def _read(tree: OutputTree, name: str) -> Any:
-    if not tree.exists(name):
-        raise StorageError(tree.url(name), "is not there any more; give the same command again")
-    return json.loads(tree.read(name))
+    """Reads a file in JSON. Raises StorageError, which tells how such a file comes back."""
+    try:
+        return json.loads(tree.read(name))
+    except StorageError as error:
+        raise StorageError(tree.url(name), f"{error.problem}; {_WAY_OUT}") from error
+    except ValueError as error:
+        raise StorageError(tree.url(name), f"holds no JSON ({error}); {_WAY_OUT}") from error
 
 
 def clear(tree: OutputTree) -> None:

@@ -80,7 +80,11 @@ class ReadPlanRows(beam.PTransform[beam.PCollection[str], beam.PCollection[PlanR
 
     def expand(self, names: beam.PCollection[str]) -> beam.PCollection[PlanRow]:
         """Adds the step."""
-        return names | "Read" >> beam.FlatMap(read_rows, self.tree).with_output_types(PlanRow)
+        rows: beam.PCollection[PlanRow] = (
+            names | "Read" >> beam.FlatMap(read_rows, self.tree).with_output_types(PlanRow)
+            # PlanRow
+        )
+        return rows
 
 
 @dataclasses.dataclass

@@ -98,11 +98,27 @@ def test_what_is_gone_is_said_to_be(plan_files: PlanFiles) -> None:
     assert len(files(Path(plan_files.tree.root))) == 2
     plan_work.clear(plan_files.tree)
     assert files(Path(plan_files.tree.root)) == []
-    gone = "is not there any more; give the same command again"
+    gone = "no such file.*; give the same command again, or make the template again"
     with pytest.raises(StorageError, match=f"facts-train.json.*{gone}"):
         with_facts(told, "train")
     with pytest.raises(StorageError, match=f"rows-000000.json.*{gone}"):
         read_rows(names[0], plan_files.tree)
+
+
+def test_a_file_is_read_without_a_question_before(
+    plan_files: PlanFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = store_facts(plan_files, ["train"])
+    monkeypatch.delattr(OutputTree, "exists")
+    assert with_facts(told, "train").rows == {"train": plan_files.rows["train"]}
+
+
+@pytest.mark.parametrize("found", [b"", b'[{"listing": "tr', b"\xff\xfe\xff"])
+def test_what_is_no_json_is_said_to_be(plan_files: PlanFiles, found: bytes) -> None:
+    (name,) = store_rows(plan_files.tree, [PlanRow("train", 0, planned(1))])
+    plan_files.tree.write(name, found)
+    with pytest.raises(StorageError, match=r"rows-000000\.json: holds no JSON .*; it is stored for one job"):
+        read_rows(name, plan_files.tree)
 
 
 def test_clearing_where_nothing_is(tree: OutputTree) -> None:
