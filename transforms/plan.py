@@ -21,6 +21,7 @@ from transforms.licences import NO_LICENCES, Licences
 from transforms.plan_reading import ShardTables, open_plan, readable_plan
 
 PLAN_FORMAT = 1
+SHARED_GROUPS_FORMAT = 2
 NOISE = "noise"
 DRY_SUFFIX = "_dry"
 SPEED_DECIMALS = 2
@@ -37,6 +38,7 @@ Mode = Literal["min", "max"]
 Format = Literal["wav", "webdataset", "tfrecord"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[Format, ...] = get_args(Format)
+_LEVEL_KINDS, _FITS = frozenset(get_args(LevelKind)), frozenset(get_args(Fit))
 
 _SAFE_ROLE = re.compile(r"[a-z][a-z0-9_]*")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+,=@-]*")
@@ -269,7 +271,7 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
         yield f"path {source.path!r} of {role} must be relative and stay below its root"
     if not abs(source.level) < math.inf:
         yield f"level {source.level} of {role} is not a finite number"
-    if source.level_kind not in get_args(LevelKind) or source.fit not in get_args(Fit):
+    if source.level_kind not in _LEVEL_KINDS or source.fit not in _FITS:
         yield f"level kind {source.level_kind!r} or fit {source.fit!r} of {role} is not known"
     if source.level_kind == "active_level" and not 0 < source.active_power < math.inf:
         yield f"active power {source.active_power} of {role} is not above 0"
@@ -289,6 +291,7 @@ def _source_problems(source: Source, known_roots: Set[str]) -> Iterator[str]:
         yield f"level of {role} names no measure"
 
 
+_FORMAT = "mixtape.format"
 _MIXTURE_COUNT = "mixtape.mixtures"
 _ROLES = "mixtape.roles"
 _SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
@@ -390,7 +393,9 @@ def write_plan(
             roles.update(source.role for mixture in group for source in mixture.sources)
         ordered = sorted(roles, key=lambda role: (is_noise(role), len(role), role))
         facts = {_MIXTURE_COUNT: str(mixture_count), _ROLES: ",".join(ordered)}
-        writer.add_key_value_metadata(facts | tables.finish())
+        if further := tables.finish():
+            facts |= further | {_FORMAT: str(SHARED_GROUPS_FORMAT)}
+        writer.add_key_value_metadata(facts)
     return tables.count
 
 
@@ -421,9 +426,10 @@ class StoredPlan:
         """Reads a plan's footer. Raises StorageError, or UsageError when it is no plan of ours."""
         file = open_plan(url)
         facts = file.facts
-        if facts.get("mixtape.format") != str(PLAN_FORMAT):
+        if facts.get(_FORMAT) not in (str(PLAN_FORMAT), str(SHARED_GROUPS_FORMAT)):
+            wanted = f"{PLAN_FORMAT} or {SHARED_GROUPS_FORMAT}"
             raise UsageError(
-                f"{url}: is not a plan of format {PLAN_FORMAT} (found {facts.get('mixtape.format')}); "
+                f"{url}: is not a plan of format {wanted} (found {facts.get(_FORMAT)}); "
                 "plan again with this version"
             )
         part = Part(*(facts[f"mixtape.{field.name}"] for field in dataclasses.fields(Part)))

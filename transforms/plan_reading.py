@@ -2,9 +2,11 @@
 
 The first shards of a plan have a row group each. In a plan of a hundred thousand shards the footer
 alone would need gigabytes so, in the writer and in every worker; from ``SINGLE_SHARDS`` on, therefore,
-``SHARDS_TOGETHER`` shards share a row group, and the footer tells how many rows each of them has.
+``SHARDS_TOGETHER`` shards share a row group, and the footer tells how many rows each of them has. How
+many share one is not taken for granted when a plan is read: it follows from the rows of the groups.
 """
 
+import bisect
 import contextlib
 import functools
 import itertools
@@ -19,7 +21,11 @@ from transforms import storage
 from transforms.errors import StorageError, UsageError
 
 SINGLE_SHARDS = 512
-SHARDS_TOGETHER = 128
+SHARDS_TOGETHER = 32
+_BLOCK_BYTES = 1 << 22
+_GROUPS_KEPT = 2
+# By process: a forked one must not wait for a thread of its parent.
+_opening: dict[int, threading.Lock] = {}
 _ROWS = "mixtape.rows_of_further_shards"
 
 
@@ -64,7 +70,10 @@ class ShardTables:
 
 
 class PlanFile:
-    """An open plan.
+    """An open plan, which threads may share: one of them reads at a time.
+
+    Those that walk through a plan side by side are in no more than two shared row groups at once,
+    so these are kept.
 
     Attributes:
         facts: what the footer says beside the rows.
@@ -81,7 +90,12 @@ class PlanFile:
         self.shard_count = single + len(further)
         self._single = single
         self._ends = array("q", itertools.accumulate(further))
-        self._last: tuple[Any, Any] = (None, None)
+        shared = (parquet.metadata.row_group(number).num_rows for number in range(single, groups))
+        self._starts = array("q", itertools.accumulate(shared, initial=0))
+        self._reading = threading.Lock()
+        read = functools.partial(parquet.read_row_group, use_threads=False)
+        self._read = read
+        self._read_shared = functools.lru_cache(maxsize=_GROUPS_KEPT)(read)
 
     def rows_in(self, index: int) -> int:
         """Returns how many rows a shard has."""
@@ -94,16 +108,16 @@ class PlanFile:
         return self._ends[index - self._single] if index >= self._single else 0
 
     def read_shard(self, index: int, columns: Sequence[str] | None = None) -> Any:
-        """Reads the rows of a shard as a table; the row group read last is kept for the next."""
+        """Reads the rows of a shard as a table, of all columns or of some."""
+        wanted = None if columns is None else tuple(columns)
         if index < self._single:
-            return self._parquet.read_row_group(index, columns=columns, use_threads=False)
-        number, place = divmod(index - self._single, SHARDS_TOGETHER)
-        asked = (number, tuple(columns or ()))
-        if self._last[0] != asked:
-            table = self._parquet.read_row_group(self._single + number, columns=columns, use_threads=False)
-            self._last = (asked, table)
-        before = self._end(index - place - 1)
-        return self._last[1].slice(self._end(index - 1) - before, self.rows_in(index))
+            with self._reading:
+                return self._read(index, columns=wanted)
+        start = self._end(index - 1)
+        place = bisect.bisect_right(self._starts, start) - 1
+        with self._reading:
+            table = self._read_shared(self._single + place, columns=wanted)
+        return table.slice(start - self._starts[place], self.rows_in(index))
 
 
 @contextlib.contextmanager
@@ -121,22 +135,26 @@ def readable_plan(url: str) -> Iterator[PlanFile]:
 
 
 def open_plan(url: str) -> PlanFile:
-    """Opens a plan; the same file object again while the file is the same (footers can be large).
+    """Opens a plan; for all threads the same while the file is the same (footers can be large).
 
     Raises UsageError where it is missing, or no Parquet file.
     """
-    return _opened_parquet(url, storage.stamp(url), os.getpid(), threading.get_ident())
+    stamp = storage.stamp(url)
+    process = os.getpid()
+    with _opening.setdefault(process, threading.Lock()):
+        return _opened_parquet(url, stamp, process)
 
 
 @functools.lru_cache(maxsize=8)
-def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int, thread: int) -> PlanFile:
-    del process, thread
+def _opened_parquet(url: str, stamp: storage.FileStamp | None, process: int) -> PlanFile:
+    """Opens a plan. A forked process opens its own: the parent's may be being read."""
+    del process
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if stamp is None:
         raise UsageError(f"{url}: no such plan; check the path")
     try:
-        return PlanFile(pq.ParquetFile(storage.open_ranged(url)))
+        return PlanFile(pq.ParquetFile(storage.open_ranged(url, block_bytes=_BLOCK_BYTES)))
     except (pa.ArrowInvalid, OSError, ValueError) as error:
         raise UsageError(f"{url}: is not a Parquet plan ({error}); plan again") from error

@@ -4,6 +4,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,7 +13,8 @@ from tests import trees
 from tests.faults import Proxy, Seen, watched
 from tests.servers import Store, visit
 from tests.stores.conftest import upload
-from transforms import report, storage
+from transforms import plan_reading, report, storage
+from transforms.plan import Mixture, Part, Source, StoredPlan, write_plan
 
 MIXTURES, SHARDS, VARIANTS, STREAMS = 20, 2, 4, len(trees.LIBRIMIX.streams)
 SOURCES = 3 * MIXTURES
@@ -119,6 +121,33 @@ def test_a_tar_archive_is_walked_once_per_machine(counted: Counted, tmp_path: Pa
     upload(tmp_path, f"{counted.url}/archives")
     found = {entry.path for entry in storage.find(root)}
     assert found == {f"padding-{n}" for n in range(3)} | set(trees.files(counted.corpus.folder))
+
+
+PLANNED = 100
+PLAN_PART = Part("librimix", "Libri2Mix", "train-360")
+
+
+@pytest.fixture
+def plan_url(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A plan in the store of 15 MB: no shard fits into a small piece of it, and most share a row group."""
+    monkeypatch.setattr(plan_reading, "SINGLE_SHARDS", 20)
+    random = Random(0)
+    mixtures = (
+        Mixture(f"m{number}", (Source("s1", "speech", "a.flac", text=random.randbytes(1500).hex()),))
+        for number in range(PLANNED * 100)
+    )
+    write_plan(storage.OutputTree(counted.url), "plan.parquet", PLAN_PART, mixtures, shard_size=100)
+    return f"{counted.url}/plan.parquet"
+
+
+def test_a_plan_is_read_in_large_pieces_by_any_number_of_threads(counted: Counted, plan_url: str) -> None:
+    """One request per shard asks whether the plan is the same still; all others are for its 4 MiB pieces."""
+    pieces = len(storage.read_bytes(plan_url)) // (1 << 22) + 1
+    start = len(counted.proxy.seen)
+    plan = StoredPlan.open(plan_url)
+    read = list(storage.in_parallel(plan_url, plan.read_shard, range(PLANNED)))
+    assert [one.id for shard in read for one in shard] == [f"m{number}" for number in range(PLANNED * 100)]
+    assert len(counted.proxy.seen) - start <= 1 + PLANNED + pieces + 3
 
 
 def _requests_of_find(counted: Counted, root: str) -> list[Seen]:

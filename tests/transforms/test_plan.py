@@ -372,13 +372,13 @@ FACTS = {
 
 
 def test_other_parquet_files_are_no_plans(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is not a plan of format 1 \(found None\); plan again"):
+    with pytest.raises(UsageError, match=r"is not a plan of format 1 or 2 \(found None\); plan again"):
         StoredPlan.open(parquet(tmp_path / "a.parquet"))
 
 
 def test_plans_of_another_format_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is not a plan of format 1 \(found 2\); plan again with this"):
-        StoredPlan.open(parquet(tmp_path / "a.parquet", **FACTS | {"format": "2"}))
+    with pytest.raises(UsageError, match=r"is not a plan of format 1 or 2 \(found 3\); plan again"):
+        StoredPlan.open(parquet(tmp_path / "a.parquet", **FACTS | {"format": "3"}))
 
 
 @pytest.mark.parametrize("change", [{"corpus": "../../home"}, {"subset": "a/b"}, {"subset": ""}])
