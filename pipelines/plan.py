@@ -34,7 +34,7 @@ class PlanChoices:
         seed: seed of the random stream.
         round_to: plans are cut to a multiple of this.
         dev_test_size: mixtures of a subset that is not for training.
-        shard_size: mixtures per row group.
+        shard_size: mixtures per shard.
     """
 
     speakers: int

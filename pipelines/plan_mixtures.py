@@ -37,7 +37,7 @@ class PlanMixturesOptions:
         config: what the mixtures shall be like.
         urls: the listings.
         out: URL of the folder that the plans are written to.
-        shard_size: mixtures per row group.
+        shard_size: mixtures per shard.
     """
 
     config: MixturesConfig
@@ -52,7 +52,7 @@ class PlanMixturesOptions:
         Args:
             flags: by the names of ``plan_mixtures_arguments``; those not given are None or missing.
             out: URL of the folder that the plans are written to.
-            shard_size: mixtures per row group.
+            shard_size: mixtures per shard.
 
         Raises:
             StorageError: the configuration file cannot be read.

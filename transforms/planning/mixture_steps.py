@@ -69,7 +69,7 @@ def write_subset(
         config: without problems.
         corpus: the subset's sources.
         tree: the output.
-        shard_size: mixtures per row group.
+        shard_size: mixtures per shard.
 
     Raises:
         StorageError: it cannot be written.
@@ -119,7 +119,7 @@ class PlanMixtures(beam.PTransform[beam.PCollection[str], beam.PCollection[Plann
         config: without problems, see ``transforms.planning.mixtures.problems``.
         urls: the listings.
         out: URL of the output.
-        shard_size: mixtures per row group.
+        shard_size: mixtures per shard.
     """
 
     config: MixturesConfig

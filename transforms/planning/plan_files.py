@@ -51,7 +51,7 @@ class PlanFiles:
     Attributes:
         tree: the output.
         speakers: utterances per mixture.
-        shard_size: mixtures per row group of the Parquet form.
+        shard_size: mixtures per shard of the Parquet form.
         roots: URL of the audio by root name; empty for plans without gains.
         digests: digest of each listing's plan by listing name.
         rows: of each listing, id and digest of every mixture in plan order; an empty digest is of a
