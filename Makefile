@@ -28,13 +28,13 @@ test-stores: $(VENV)/installed-test ## run the tests of object stores, on server
 test-runners: $(VENV)/installed-test ## run jobs on Prism, Flink and Spark, fetched and brought up here (20 minutes)
 	$(BIN)/python -m pytest -n 0 -m runners tests/runners
 
-test-schedules: $(VENV)/installed-test $(AIRFLOW)/installed ## load the schedules with Airflow and Flink's schema (downloads 1 GB)
+test-schedules: $(VENV)/installed-test $(AIRFLOW)/installed ## load the schedules with Airflow and Flink's schema, by hand: CI does not (downloads 1 GB)
 	$(BIN)/python -m pytest -n 0 -m schedules tests/deploy
 
 test-consumers: $(CONSUMERS)/installed ## load corpora with the readers that need PyTorch (downloads 3 GB; needs FFmpeg)
 	$(CONSUMERS)/bin/python -m pytest tests/consumers/with_torch
 
-test-benchmarks: $(VENV)/installed-test ## run every comparison of the benchmarks on tiny corpora (needs strace)
+test-benchmarks: $(VENV)/installed-test ## run every comparison of the benchmarks on tiny corpora, by hand: CI does not (10 minutes; needs strace)
 	$(BIN)/python -m pytest -n 2 -m benchmarks tests/benchmarks
 
 benchmark: $(VENV)/installed-test ## compare with other ways to do the same (25 minutes; needs 18 GB in /dev/shm, strace)

@@ -221,6 +221,14 @@ def test_make_help_names_every_target(repository: Path, target: str) -> None:
     assert re.search(rf"^{target}  +\w", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_make_help_tells_which_tests_are_run_by_hand_only(repository: Path) -> None:
+    automatic = set(re.findall(r"^make (\S+)$", (repository / ".ci" / "run").read_text(), re.MULTILINE))
+    told = re.findall(r"^(test\S*) +(.*)", run(repository, "make", "help").stdout, re.MULTILINE)
+    by_hand = {target for target, text in told if "by hand" in text}
+    assert by_hand == {target for target, _ in told} - automatic
+    assert "test-benchmarks" in by_hand
+
+
 def test_make_says_when_no_python_fits(repository: Path, tmp_path: Path) -> None:
     shutil.copy(repository / "Makefile", tmp_path)
     done = run(tmp_path, "make", ".venv/bin/python", "PYTHON=/nowhere/python3")
