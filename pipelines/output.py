@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -21,6 +21,7 @@ from transforms.plan import FORMATS, StoredPlan
 from transforms.publishing import known_licences, publish
 from transforms.record import read_run
 from transforms.rejects import REJECTS_PATH, RejectLimit, rejects_csv
+from transforms.remerging import merge_earlier_parts
 from transforms.sharding import RenderJob, plan_path, summary_path
 from transforms.sinks import sinks_for
 from transforms.storage import OWN_FOLDER, OutputTree
@@ -119,23 +120,34 @@ def _stored_plan(tree: OutputTree, part_name: str) -> StoredPlan | None:
 
 
 def forget_summary(job: RenderJob, part_name: str) -> None:
-    """Marks a part as not merged."""
-    job.tree.remove(summary_path(part_name))
+    """Marks a part as not merged: the bytes of its next summary are not known yet."""
+    tree = NotedTree(job.out)
+    tree.remove(summary_path(part_name))
+    take_inventory(tree)
 
 
-def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: Sequence[str]) -> list[str]:
+def close(
+    job: RenderJob,
+    roots: Mapping[str, str],
+    *,
+    parts: Set[str],
+    started: float,
+    command: Sequence[str],
+) -> list[str]:
     """Writes what speaks of the whole output, unless the last run left the same, and it still stands.
 
     Args:
         job: the run.
         roots: where the corpora of earlier runs were; those of this run count more.
+        parts: names of the parts of this run, all of them merged.
         started: when the run began, in seconds since the epoch.
         command: the command line.
 
     Returns:
-        What a person must be told of the output's descriptions.
+        What a person must be told of the output's descriptions, and of parts that they leave out.
     """
     tree = NotedTree(job.out)
+    notes = merge_earlier_parts(tree, job, parts)
     stored = stored_summaries(tree)
     for sink in sinks_for(tree, job.rules, dataclasses.replace(job.options, formats=FORMATS)):
         sink.close_corpus([summary.part for summary in stored])
@@ -148,8 +160,8 @@ def close(job: RenderJob, roots: Mapping[str, str], *, started: float, command: 
     known = {name: before.get(name) for name in facts}
     files = take_inventory(tree)
     if json.dumps(known) == json.dumps(facts) and REPORT_PATH in files and stands(tree, files):
-        return []
-    notes = publish(tree, stored)
+        return notes
+    notes += publish(tree, stored)
     tree.remove(REPORT_PATH)
     tree.write(RUN_PATH, (json.dumps(facts | _circumstances(started, command), indent=1) + "\n").encode())
     tree.write(REPORT_PATH, report.make_report(job, stored).encode())

@@ -225,7 +225,8 @@ def render_held(request: RenderRequest, notes: RunNotes) -> int:
     if request.prune:
         prune.prune(request.job, summaries)
     state_licences(tree, request.licences)
-    remarks = output.close(request.job, roots, started=started, command=request.command)
+    parts = {plan.part.name for plan in plans}
+    remarks = output.close(request.job, roots, parts=parts, started=started, command=request.command)
     quiet = request.running.quiet
     if not quiet:
         seconds = time.time() - started

@@ -9,7 +9,7 @@ from typing import Any
 from transforms import ledger as ledgers
 from transforms.checksums import ChecksumsWriter
 from transforms.errors import StorageError
-from transforms.inventory import FileRecord, NotedTree, stands
+from transforms.inventory import FileRecord, NotedTree, read_inventory, stands
 from transforms.plan import Part, RenderOptions
 from transforms.rejects import Reject
 from transforms.sharding import RenderJob, read_plan_rejects, summary_path
@@ -77,20 +77,41 @@ class PartSummary:
 def read_summary(tree: OutputTree, part_name: str) -> PartSummary | None:
     """Reads a part's summary; None where there is none, or one that cannot be understood."""
     try:
-        return PartSummary.from_json(tree.read(summary_path(part_name)))
-    except (StorageError, ValueError, KeyError, TypeError, AttributeError):
+        return _summary_of(tree.read(summary_path(part_name)))
+    except StorageError:
         return None
+
+
+def trusted_summary(tree: OutputTree, part_name: str) -> PartSummary | None:
+    """Reads a part's summary; None too where its bytes are known and are others than those written."""
+    try:
+        data = tree.read(summary_path(part_name))
+    except StorageError:
+        return None
+    known = read_inventory(tree).get(summary_path(part_name))
+    return _summary_of(data) if known in (None, FileRecord.of(data)) else None
+
+
+def _summary_of(data: bytes) -> PartSummary | None:
+    try:
+        return PartSummary.from_json(data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def summary_names(tree: OutputTree) -> list[str]:
+    """Lists the parts of which an output holds a summary, even one that cannot be understood."""
+    return [name.removesuffix(".json") for name in tree.names(_FOLDER)]
 
 
 def stored_summaries(tree: OutputTree) -> list[PartSummary]:
     """Reads the summaries of all parts that an output holds, by name."""
-    names = [name.removesuffix(".json") for name in tree.names(_FOLDER)]
-    return [found for name in names if (found := read_summary(tree, name)) is not None]
+    return [found for name in summary_names(tree) if (found := read_summary(tree, name)) is not None]
 
 
 def is_finished(job: RenderJob, part_name: str, shard_count: int) -> bool:
     """Tells whether a part whose shards all stand needs no merging again."""
-    summary = read_summary(job.tree, part_name)
+    summary = trusted_summary(job.tree, part_name)
     return (
         summary is not None
         and summary.shards == shard_count

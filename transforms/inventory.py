@@ -1,8 +1,9 @@
 """Size and CRC-32C of what a run writes beside its shards: known as it is written, compared later.
 
 Ledgers know the files of shards and items. The summary of a part knows the tables, indices and records
-that are merged from its shards, and its ledgers; ``_mixtape/files.json`` knows all else: plans, the
-summaries themselves, and what speaks of the whole output. That file has nobody who knows it.
+that are merged from its shards, and its ledgers; ``_mixtape/files.json`` knows plans, the summaries
+themselves, and what speaks of the whole output. Nobody knows that file itself, nor what people state
+(licences, how tables name files), what only hastens the next run (stamps), findings, exports and the history.
 """
 
 import contextlib
@@ -19,8 +20,8 @@ from transforms.errors import StorageError
 from transforms.storage import OWN_FOLDER, Buffer, Listings, OutputTree
 
 INVENTORY_PATH = f"{OWN_FOLDER}/files.json"
-MISSING = "is missing; render again"
-_REQUEST_BYTES, _PIECE_BYTES = 1 << 24, 1 << 20
+IS_MISSING = "is missing; render again"
+_REQUEST_BYTES, _PIECE_BYTES = 1 << 21, 1 << 20
 OTHER_BYTES = "its bytes are not those that were written"
 REMOVE = "remove it and render again"
 
@@ -31,6 +32,11 @@ class FileRecord:
 
     size_bytes: int
     crc32c: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "FileRecord":
+        """Returns the record of a file that holds these bytes."""
+        return cls(len(data), int(google_crc32c.value(data)))
 
 
 class _Noting(io.RawIOBase):
@@ -62,7 +68,7 @@ class NotedTree(OutputTree):
     """An output that notes what is written, kept equal or removed through it.
 
     Attributes:
-        noted: size and CRC-32C of each file by path, None for one that was removed.
+        noted: size and CRC-32C of each file by path, None for one that was removed or is not ours.
     """
 
     def __init__(self, root: str) -> None:
@@ -91,11 +97,15 @@ class NotedTree(OutputTree):
     def remove(self, path: str) -> None:
         """As ``OutputTree.remove``."""
         super().remove(path)
+        self.forget(path)
+
+    def forget(self, path: str) -> None:
+        """Notes that nothing is known of a file: it is gone, or a person's own."""
         self.noted[path] = None
 
     def note(self, path: str, data: bytes) -> None:
         """Notes a file that holds these bytes."""
-        self.noted[path] = FileRecord(len(data), int(google_crc32c.value(data)))
+        self.noted[path] = FileRecord.of(data)
 
 
 def read_inventory(tree: OutputTree) -> dict[str, FileRecord]:
@@ -123,7 +133,9 @@ def take_inventory(tree: NotedTree) -> dict[str, FileRecord]:
 def forget_missing(tree: OutputTree) -> None:
     """Strikes from ``_mixtape/files.json`` what is not there any more. Raises StorageError."""
     noted = NotedTree(tree.root)
-    noted.noted.update((path, None) for path in read_inventory(tree) if not tree.exists(path))
+    for path in read_inventory(tree):
+        if not tree.exists(path):
+            noted.forget(path)
     take_inventory(noted)
 
 
@@ -133,30 +145,30 @@ def stands(tree: OutputTree, files: Mapping[str, FileRecord]) -> bool:
     return all(listings.size(tree.url(path)) == record.size_bytes for path, record in files.items())
 
 
-def file_problem(tree: OutputTree, path: str, record: FileRecord, listings: Listings) -> str:
+def file_problem(tree: OutputTree, path: str, record: FileRecord, *, listings: Listings) -> str:
     """Reads a file, and says what is wrong with it; nothing of one that is as it was written."""
-    return size_problem(tree, path, record.size_bytes, listings) or crc_problem(
-        tree, path, record.crc32c, REMOVE
+    return size_problem(tree, path, record.size_bytes, listings=listings) or crc_problem(
+        tree, path, record.crc32c, remedy=REMOVE
     )
 
 
-def size_problem(tree: OutputTree, path: str, size_bytes: int, listings: Listings) -> str:
+def size_problem(tree: OutputTree, path: str, size_bytes: int, *, listings: Listings) -> str:
     """Says what is wrong with a file that is missing or not as long as it should be; nothing of others."""
     try:
         found = listings.size(tree.url(path))
     except StorageError as error:
         return error.problem
     if found is None:
-        return MISSING
+        return IS_MISSING
     return "" if found == size_bytes else f"has {found} bytes instead of {size_bytes}; render again"
 
 
-def crc_problem(tree: OutputTree, path: str, crc32c: int, remedy: str) -> str:
+def crc_problem(tree: OutputTree, path: str, crc32c: int, *, remedy: str) -> str:
     """Says what is wrong with a file whose bytes cannot be read or are others than those written.
 
     Args:
         tree: the output.
-        path: the file, which is read in pieces.
+        path: the file, of which a few MiB are held at once: many may be read at the same time.
         crc32c: CRC-32C that its bytes should have.
         remedy: what to do about other bytes.
     """

@@ -8,6 +8,7 @@ from transforms.checksums import checksum_lines, read_checksums
 from transforms.croissant import CREATOR, croissant_json
 from transforms.errors import StorageError, UsageError
 from transforms.finishing import PartSummary
+from transforms.inventory import NotedTree
 from transforms.licences import NO_LICENCES, UNKNOWN, Licences, source_corpora
 from transforms.plan import Part, StoredPlan
 from transforms.recipes import recipe_named
@@ -82,14 +83,14 @@ def unknown_licences(described: Description) -> str:
     return f"LICENCE UNKNOWN of {', '.join(unknown)}, and so of what was made: say it with --licence {words}"
 
 
-def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
+def publish(tree: NotedTree, summaries: Sequence[PartSummary]) -> list[str]:
     """Writes card, description and checksums of an output, where their bytes changed.
 
-    A file of these names that is not ours is left alone; ours then goes into ``_mixtape``. An output
-    without items has no such files.
+    A file of these names that is not ours is left alone and not known any more; ours then goes into
+    ``_mixtape``. An output without items has no such files.
 
     Args:
-        tree: the output.
+        tree: the output; notes the files.
         summaries: all parts that it holds.
 
     Returns:
@@ -104,21 +105,16 @@ def publish(tree: OutputTree, summaries: Sequence[PartSummary]) -> list[str]:
     contents: dict[str, tuple[Callable[[bytes], bool], bytes]] = {
         CARD_PATH: (_is_our_card, card(described).encode() if holds_any else b""),
         CROISSANT_PATH: (_is_our_croissant, croissant_json(described, sums) if holds_any else b""),
-        CHECKSUMS_PATH: (_are_our_checksums, checksums(tree, summaries)),
+        CHECKSUMS_PATH: (_are_our_checksums, _checksum_file(sums)),
     }
-    places = [_put(tree, path, is_ours, data) for path, (is_ours, data) in contents.items()]
+    places = [_put(tree, path, is_ours=is_ours, data=data) for path, (is_ours, data) in contents.items()]
     aside = [place for place in places if place.startswith(OWN_FOLDER)]
     notes = [f"{place}: written there, since the file of that name at the top is not ours" for place in aside]
     return [*notes, *filter(None, [unknown_licences(described)])]
 
 
-def checksums(tree: OutputTree, summaries: Sequence[PartSummary]) -> bytes:
-    """Returns the checksums to publish of an output; nothing where no file holds a whole shard.
-
-    Raises:
-        StorageError: those of a part cannot be read.
-    """
-    sums = _sums(tree, summaries)
+def _checksum_file(sums: Mapping[str, str]) -> bytes:
+    """Returns the checksums to publish; nothing where no file holds a whole shard."""
     return _CHECKSUMS_MARK + checksum_lines(sums.items()) if sums else b""
 
 
@@ -137,17 +133,18 @@ def describe(tree: OutputTree, summaries: Sequence[PartSummary]) -> Description:
     return Description(parts, tuple(source_corpora(sorted(licences), licences)))
 
 
-def _put(tree: OutputTree, path: str, is_ours: Callable[[bytes], bool], data: bytes) -> str:
+def _put(tree: NotedTree, path: str, *, is_ours: Callable[[bytes], bool], data: bytes) -> str:
     """Writes a file, or removes it where there is nothing to say; returns its place, empty for none."""
-    own_place = f"{OWN_FOLDER}/{path}"
-    is_free = not tree.exists(path) or is_ours(tree.read(path))
-    place, other = (path, own_place) if is_free else (own_place, "")
-    if not data:
-        tree.remove(place)
+    place, own_place = path, f"{OWN_FOLDER}/{path}"
+    if not tree.exists(path) or is_ours(tree.read(path)):
+        tree.remove(own_place)
     else:
+        tree.forget(path)
+        place = own_place
+    if data:
         tree.write_if_changed(place, data)
-    if other:
-        tree.remove(other)
+    else:
+        tree.remove(place)
     return place if data else ""
 
 

@@ -13,7 +13,7 @@ from transforms.errors import SourceError, StorageError
 from transforms.finishing import RUN_PATH
 from transforms.inventory import (
     INVENTORY_PATH,
-    MISSING,
+    IS_MISSING,
     OTHER_BYTES,
     REMOVE,
     FileRecord,
@@ -126,7 +126,7 @@ def check_files(tree: OutputTree, name: str, files: Mapping[str, FileRecord]) ->
     listings = Listings()
 
     def problem(path: str) -> str:
-        return file_problem(tree, path, files[path], listings)
+        return file_problem(tree, path, files[path], listings=listings)
 
     problems = zip(files, storage.in_parallel(tree.root, problem, files), strict=True)
     return CheckResult(0, len(files), tuple(Mismatch(name, path, found) for path, found in problems if found))
@@ -137,7 +137,7 @@ def check_output(tree: OutputTree) -> CheckResult:
     files = read_inventory(tree)
     if RUN_PATH in files:
         return check_files(tree, "output", files)
-    problem = "is not as it was written; render again" if tree.exists(INVENTORY_PATH) else MISSING
+    problem = "is not as it was written; render again" if tree.exists(INVENTORY_PATH) else IS_MISSING
     return CheckResult(0, 0, (Mismatch("output", INVENTORY_PATH, problem),))
 
 
@@ -152,7 +152,8 @@ def _misfits(job: RenderJob, shard: Shard, ledger: ShardLedger, listings: Listin
             for path, size_bytes in sink.item_files(shard.part, item)
         ]
     problems = (
-        (name, path, size_problem(job.tree, path, size_bytes, listings)) for name, path, size_bytes in wanted
+        (name, path, size_problem(job.tree, path, size_bytes, listings=listings))
+        for name, path, size_bytes in wanted
     )
     return {path: Mismatch(name, path, problem) for name, path, problem in problems if problem}
 
@@ -162,7 +163,7 @@ def _file_checks(
 ) -> Iterator[Mismatch | None]:
     """Reads files and yields, for each, what is wrong with it."""
     for file in ledger.files:
-        problem = crc_problem(job.tree, file.path, file.crc32c, _BY_FORCE)
+        problem = crc_problem(job.tree, file.path, file.crc32c, remedy=_BY_FORCE)
         yield Mismatch(shard.name, file.path, problem) if problem else None
     if "wav" not in job.options.formats:
         return
@@ -174,7 +175,7 @@ def _file_checks(
                 problem = _wav_problem(sink, path, crc)
                 yield Mismatch(record.id, path, problem) if problem else None
         for path, piece in sink.attached_files(shard.part, record):
-            problem = crc_problem(job.tree, path, piece.crc32c, _BY_FORCE)
+            problem = crc_problem(job.tree, path, piece.crc32c, remedy=_BY_FORCE)
             yield Mismatch(record.id, path, problem) if problem else None
 
 

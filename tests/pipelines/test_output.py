@@ -109,6 +109,52 @@ def test_a_corpus_that_has_moved_is_recorded_and_nothing_else_written(
     assert changed - {"_mixtape/report.html"} == {"_mixtape/run.json", "_mixtape/files.json"}
 
 
+@pytest.fixture
+def two_parts(mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path, short_report: None) -> list[str]:
+    """An output of two parts of the same mixtures; the words that render the second one again."""
+    dev = corpus.plan.with_name("libri2mix_dev-clean.csv")
+    shutil.copy(corpus.plan, dev)
+    words = [*corpus.flags(tmp_path / "out"), *SMALL]
+    again = [str(dev) if word == str(corpus.plan) else word for word in words]
+    assert mixtape(*words, "--types", "mix_clean").status == 0
+    assert mixtape(*again).status == 0
+    return again
+
+
+@pytest.mark.parametrize("summary", [b'{"part": {}}', None], ids=["earlier form", "another count"])
+def test_parts_of_earlier_runs_stay_whatever_became_of_their_summaries(
+    mixtape: Mixtape, tmp_path: Path, two_parts: list[str], summary: bytes | None
+) -> None:
+    out = tmp_path / "out"
+    held, facts = trees.contents(out), record(out)["parts"]
+    place = out / "_mixtape/parts/Libri2Mix-train-100.json"
+    options = json.loads(place.read_bytes())["options"]
+    place.write_bytes(
+        place.read_bytes().replace(b'"written": 5', b'"written": 4')
+        if summary is None
+        else json.dumps({**json.loads(summary), "options": options}).encode()
+    )
+    assert mixtape(*two_parts).status == 0
+    assert trees.contents(out) == held
+    assert record(out)["parts"] == facts
+    assert mixtape("verify", out).status == 0
+
+
+def test_a_part_that_cannot_be_merged_again_is_named(
+    mixtape: Mixtape, tmp_path: Path, two_parts: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "_mixtape/parts/Libri2Mix-train-100.json").write_bytes(b"{")
+    outcome = mixtape(*two_parts)
+    assert "Libri2Mix-train-100: its summary is damaged or of an earlier version" in outcome.out
+    assert list(record(out)["parts"]) == ["Libri2Mix-dev"]
+    before = trees.identities(out)
+    assert "its summary" not in mixtape(*two_parts).out
+    assert trees.changed(before, out) == set()
+    (problem,) = mixtape("verify", out).problems
+    assert problem.endswith("broke off before Libri2Mix-train-100 was complete; run its command again")
+
+
 def test_a_report_that_was_removed_is_made_again(
     mixtape: Mixtape, corpus: trees.Corpus, tmp_path: Path, short_report: None
 ) -> None:

@@ -233,6 +233,32 @@ def test_an_output_of_the_form_that_knew_sizes_alone_is_finished_anew(
     assert mixtape("verify", out).status == 0
 
 
+def test_a_damaged_summary_is_made_again_from_the_ledgers(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path
+) -> None:
+    held = trees.contents(out)
+    summary = out / "_mixtape/parts/Libri2Mix-train-100.json"
+    summary.write_bytes(summary.read_bytes().replace(b'"written": 5', b'"written": 4'))
+    assert "parts/Libri2Mix-train-100.json" in mixtape("verify", out).out
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    assert "written 5 + rejected 0" in mixtape(*words).out
+    assert mixtape("verify", out).status == 0
+    assert trees.contents(out) == held
+
+
+@pytest.mark.parametrize("place", ["README.md", "croissant.json", "checksums.sha256"])
+def test_a_file_of_a_persons_own_is_not_checked(
+    mixtape: Mixtape, corpus: trees.Corpus, out: Path, place: str
+) -> None:
+    words = [*corpus.flags(out), "--rates", "8000", "--modes", "min", "--shard-size", "2"]
+    (out / place).write_text("my own notes")
+    assert f"_mixtape/{place}: written there" in mixtape(*words).out
+    before = trees.identities(out)
+    assert "nothing to do" in mixtape(*words).out
+    assert trees.changed(before, out) == set()
+    assert (mixtape("verify", out).status, (out / place).read_text()) == (0, "my own notes")
+
+
 @pytest.mark.parametrize("words", [["--prune"], ["--formats", "wav", "--prune"]], ids=" ".join)
 def test_what_pruning_left_is_as_it_should_be(
     mixtape: Mixtape, corpus: trees.Corpus, out: Path, words: list[str]

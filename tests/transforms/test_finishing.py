@@ -19,8 +19,10 @@ from transforms.finishing import (
     is_finished,
     read_summary,
     stored_summaries,
+    summary_names,
+    trusted_summary,
 )
-from transforms.inventory import FileRecord
+from transforms.inventory import FileRecord, NotedTree, take_inventory
 from transforms.plan import Part, Shard
 from transforms.rejects import Reject
 from transforms.sharding import store_plan, summary_path
@@ -136,6 +138,7 @@ def test_summaries_of_all_parts_by_name(corpus: Corpus, out: Path) -> None:
     tree.write(summary_path(other.name), second.to_json())
     tree.write(summary_path("Libri2Mix-broken"), b"{")
     assert stored_summaries(tree) == [second, first]
+    assert summary_names(tree) == ["Libri2Mix-broken", other.name, PART.name]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +183,24 @@ class TestIsFinished:
         assert not is_finished(corpus.job(out), PART.name, 3)
         render(corpus.job(out), corpus.mixtures)
         assert is_finished(corpus.job(out), PART.name, 3)
+
+    def test_a_summary_is_trusted_by_its_bytes_where_they_are_known(self, corpus: Corpus, out: Path) -> None:
+        summary = render(corpus.job(out), corpus.mixtures).summary
+        tree, place = NotedTree(str(out)), out / summary_path(PART.name)
+        data = place.read_bytes()
+        changed = data.replace(b'"written": 5', b'"written": 4')
+        place.write_bytes(changed)
+        assert trusted_summary(tree, PART.name) == dataclasses.replace(summary, written=4)
+        assert is_finished(corpus.job(out), PART.name, 3)
+        tree.note(summary_path(PART.name), data)
+        take_inventory(tree)
+        assert trusted_summary(tree, PART.name) is None
+        assert not is_finished(corpus.job(out), PART.name, 3)
+        place.write_bytes(data)
+        assert trusted_summary(tree, PART.name) == summary
+        assert is_finished(corpus.job(out), PART.name, 3)
+        place.unlink()
+        assert trusted_summary(tree, PART.name) is None
 
     def test_other_shards_or_paths_in_tables_need_merging(self, corpus: Corpus, out: Path) -> None:
         render(corpus.job(out), corpus.mixtures)

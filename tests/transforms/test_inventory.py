@@ -1,6 +1,7 @@
 """What is known of files as they are written: the same as of those on disk, and no more than there is."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from transforms.errors import StorageError
 from transforms.inventory import (
     INVENTORY_PATH,
-    MISSING,
+    IS_MISSING,
     FileRecord,
     NotedTree,
     crc_problem,
@@ -139,6 +140,16 @@ def test_what_is_not_there_any_more_can_be_struck_out(tree: NotedTree) -> None:
     assert read_inventory(tree) == {"b": record(b"two")}
 
 
+def test_a_file_that_is_not_ours_any_more_is_not_known(tree: NotedTree) -> None:
+    tree.write("a", b"one")
+    tree.write("b", b"two")
+    take_inventory(tree)
+    later = NotedTree(tree.root)
+    later.forget("a")
+    assert take_inventory(later) == read_inventory(tree) == {"b": record(b"two")}
+    assert tree.read("a") == b"one"
+
+
 def test_sizes_alone_tell_whether_files_stand(tree: NotedTree) -> None:
     tree.write("a", b"one")
     known = {"a": record(b"one")}
@@ -159,27 +170,41 @@ def test_sizes_alone_tell_whether_files_stand(tree: NotedTree) -> None:
         (b"two", OTHER),
         (b"three", "has 5 bytes instead of 3; render again"),
         (b"", "has 0 bytes instead of 3; render again"),
-        (None, MISSING),
+        (None, IS_MISSING),
     ],
 )
 def test_what_is_wrong_with_a_file(tree: NotedTree, now: bytes | None, problem: str) -> None:
     if now is not None:
         tree.write("a", now)
-    assert file_problem(tree, "a", record(b"one"), Listings()) == problem
+    assert file_problem(tree, "a", record(b"one"), listings=Listings()) == problem
 
 
 def test_an_empty_file_can_be_as_it_should_be(tree: NotedTree) -> None:
     tree.write("a", b"")
-    assert file_problem(tree, "a", record(b""), Listings()) == ""
+    assert file_problem(tree, "a", record(b""), listings=Listings()) == ""
 
 
 def test_large_files_are_read_in_pieces(tmp_path: Path) -> None:
     tree, data = OutputTree(str(tmp_path)), bytes(range(256)) * 12_345
     tree.write("a", data)
-    assert crc_problem(tree, "a", crc32c(data), "mend it") == ""
+    assert crc_problem(tree, "a", crc32c(data), remedy="mend it") == ""
     tree.write("a", data[:-1] + b"\0")
-    assert crc_problem(tree, "a", crc32c(data), "mend it").endswith("were written; mend it")
+    assert crc_problem(tree, "a", crc32c(data), remedy="mend it").endswith("were written; mend it")
+
+
+def test_a_large_file_is_never_held_whole(tmp_path: Path) -> None:
+    tree, data = OutputTree(str(tmp_path)), bytes(1 << 25)
+    tree.write("a", data)
+    wanted = crc32c(data)
+    del data
+    tracemalloc.start()
+    try:
+        assert crc_problem(tree, "a", wanted, remedy="") == ""
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_that_is_gone_has_no_bytes(tmp_path: Path) -> None:
-    assert crc_problem(OutputTree(str(tmp_path)), "a", 0, "") == "no such file or folder; check the path"
+    tree = OutputTree(str(tmp_path))
+    assert crc_problem(tree, "a", 0, remedy="") == "no such file or folder; check the path"

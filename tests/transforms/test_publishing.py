@@ -18,6 +18,7 @@ from huggingface_hub import DatasetCard
 from tests import trees
 from transforms.card import MARK, size_category, split_name
 from transforms.finishing import stored_summaries
+from transforms.inventory import FileRecord, NotedTree
 from transforms.publishing import (
     CARD_PATH,
     CHECKSUMS_PATH,
@@ -69,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def publish_again(out: Path) -> list[str]:
     job = recorded_job(str(out), {})
-    notes = publish(job.tree, stored_summaries(job.tree))
+    notes = publish(NotedTree(job.out), stored_summaries(job.tree))
     job.tree.remove_temporary()
     return notes
 
@@ -227,6 +228,20 @@ def test_a_file_of_a_persons_own_is_left_alone(tmp_path: Path, place: str, text:
     assert not (out / "_mixtape" / place).exists()
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_only_files_of_ours_are_known(tmp_path: Path, place: str) -> None:
+    out = render(tmp_path, "librimix")
+    (out / place).write_bytes(b"my own notes")
+    tree = NotedTree(str(out))
+    publish(tree, stored_summaries(tree))
+    assert tree.noted[place] is None
+    assert tree.noted[f"_mixtape/{place}"] == FileRecord.of((out / "_mixtape" / place).read_bytes())
+    (out / place).unlink()
+    publish(tree, stored_summaries(tree))
+    assert tree.noted[place] == FileRecord.of((out / place).read_bytes())
+    assert tree.noted[f"_mixtape/{place}"] is None
+
+
 def test_a_card_without_our_mark_is_a_persons_own(tmp_path: Path) -> None:
     out = render(tmp_path, "librimix")
     text = (out / CARD_PATH).read_text().replace(MARK, "I have changed this.")
@@ -244,7 +259,7 @@ def test_nothing_is_written_again_that_has_not_changed(made: Callable[[str], Pat
 def test_an_output_without_parts_says_nothing(tmp_path: Path) -> None:
     out = render(tmp_path, "librimix")
     job = recorded_job(str(out), {})
-    assert publish(job.tree, []) == []
+    assert publish(NotedTree(job.out), []) == []
     assert not any((out / place).exists() for place in PLACES)
 
 
