@@ -84,6 +84,10 @@ class Store:
         if f'"written":{count},' not in text.replace(" ", ""):
             raise UnequalError(f"not all of {count:,} mixtures were written: {text}")
 
+    def command_again(self, count: int, form: str) -> list[str]:
+        """Returns the command line that finds that an output stands; it starts no pipeline."""
+        return [word for word in self.command(count, form) if not word.startswith("--direct")]
+
     def stat_calls(self, count: int) -> tuple[int, Counter[str]]:
         """Traces the check of WAV files that stand.
 
@@ -93,7 +97,7 @@ class Store:
         Raises:
             CommandError: strace is not installed, or the run failed.
         """
-        command = [word for word in self.command(count, "wav") if not word.startswith("--direct")]
+        command = self.command_again(count, "wav")
         with tempfile.NamedTemporaryFile("r", dir=self._folder) as log:
             traced = ["strace", "-f", "-y", "-e", "trace=file", "-o", log.name, *command]
             try:
@@ -131,7 +135,7 @@ def resume(work: Path, sizes: Sizes) -> Comparison:
     def again() -> Cost:
         if not store.out(sizes.stored, "webdataset").exists():
             store.make(sizes.stored, "webdataset")
-        return run_command(store.command(sizes.stored, "webdataset"))
+        return run_command(store.command_again(sizes.stored, "webdataset"))
 
     def check() -> None:
         text = (store.out(sizes.stored, "webdataset") / "_mixtape/history.jsonl").read_text()
@@ -157,7 +161,7 @@ def stats(work: Path, sizes: Sizes) -> Comparison:
     def again() -> Cost:
         if not store.out(count, "wav").exists():
             store.make(count, "wav")
-        return run_command(store.command(count, "wav"))
+        return run_command(store.command_again(count, "wav"))
 
     def check() -> None:
         files, calls = store.stat_calls(count)
