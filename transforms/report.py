@@ -20,7 +20,9 @@ from transforms import report_streams as streams
 from transforms.audio import Pcm, SourceReader
 from transforms.errors import MixtapeError, SourceError
 from transforms.finishing import PartSummary
+from transforms.licences import UNKNOWN
 from transforms.plan import NOISE, Mixture, RenderOptions, Source, StoredPlan, Variant
+from transforms.publishing import source_licences
 from transforms.recipes import Recipe
 from transforms.record import part_job, read_run
 from transforms.rejects import Reject
@@ -185,7 +187,7 @@ def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
     return environment.from_string(source).render(
         version=VERSION,
         recipe=job.rules,
-        roots=job.roots,
+        sources=_sources(job, summaries),
         options=job.options,
         summaries=summaries,
         variants=_keys(summary.statistics.seconds for summary in summaries),
@@ -200,6 +202,17 @@ def make_report(job: RenderJob, summaries: Sequence[PartSummary]) -> str:
         command=shlex.join(record.get("command", ())),
         configuration=_configuration(job, record),
     )
+
+
+def _sources(job: RenderJob, summaries: Sequence[PartSummary]) -> list[str]:
+    """Returns the names of the corpora, each with its licences as the card has them."""
+    published = {root: [text] for root, text in job.rules.licences.items()}
+    known = {**published, **source_licences(job.tree, summaries)}
+    told = {
+        root: [f"licence {one}" if one == UNKNOWN else one for one in known.get(root, [UNKNOWN])]
+        for root in job.roots
+    }
+    return [f"{root} ({' and '.join(texts)})" for root, texts in told.items()]
 
 
 def _configuration(job: RenderJob, record: Mapping[str, Any]) -> list[tuple[str, str]]:

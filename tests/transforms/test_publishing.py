@@ -269,7 +269,10 @@ def test_licences_that_a_person_states(tmp_path: Path) -> None:
     words = [*corpus.small_flags(), "--formats", "wav"]
     assert trees.run(corpus, out, *words, "--licence", "speech=CC BY 4.0", "noise=CC BY-NC 4.0") == 0
     assert DatasetCard.load(out / CARD_PATH).data.license == "unknown"
+    assert "rir (licence unknown)" in (out / "_mixtape/report.html").read_text()
     assert trees.run(corpus, out, *words, "--licence", "rir=CC BY-SA 4.0") == 0
+    report = (out / "_mixtape/report.html").read_text()
+    assert all(one in report for one in ("rir (CC BY-SA 4.0)", "speech (CC BY 4.0)", "noise (CC BY-NC 4.0)"))
     card = DatasetCard.load(out / CARD_PATH)
     assert card.data.license == "other"
     assert "- noise: no commercial use" in card.text
