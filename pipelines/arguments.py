@@ -190,7 +190,12 @@ def _plan_librimix(parser: argparse.ArgumentParser) -> None:
     add("--librispeech", metavar="URL", help="the audio, for gains; without it: ids, sources and noises only")
     add("--wham", metavar="URL", help="the noise audio, for gains")
     add("--out", metavar="URL", help="folder for the plans (needed)")
-    add("--shard-size", metavar="N", default="100", help="mixtures per shard of the Parquet plan")
+    add(
+        "--shard-size",
+        metavar="N",
+        default="100",
+        help="mixtures per shard of the Parquet plan; render has its own",
+    )
     _librimix_choices(parser)
     _rejecting(parser)
     _common(parser)

@@ -1,5 +1,6 @@
 """What Dataflow needs before a job is submitted, and jobs that are handed over as templates."""
 
+import importlib.util
 import re
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from transforms.errors import StorageError, StoreUnavailableError, UsageError
 _FOLDERS = ("--temp_location", "--staging_location")
 _TEMPLATE = "--template_location"
 _PROBE = "mixtape-probe"
+_LIBRARY = "google.cloud.dataflow_v1beta3"
 _ENDED_BADLY = re.compile(r"Dataflow pipeline failed\. State: (\w+), Error:\s*(.*)", re.DOTALL)
 
 
@@ -19,6 +21,14 @@ class HandedOver(Exception):  # noqa: N818 - nothing went wrong
 def hands_over(words: Sequence[str]) -> bool:
     """Tells whether a job becomes a template instead of being run."""
     return runner_of(words) == "dataflowrunner" and bool(value_of(words, _TEMPLATE))
+
+
+def check_installed(words: Sequence[str]) -> None:
+    """Raises UsageError where Dataflow is the runner and Google's libraries are missing: Beam would wait."""
+    if runner_of(words) == "dataflowrunner" and importlib.util.find_spec(_LIBRARY) is None:
+        raise UsageError(
+            "--runner DataflowRunner: Google's libraries are not installed; pip install '.[gcp]'"
+        )
 
 
 def check_folders(words: Sequence[str]) -> None:

@@ -73,7 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--config", metavar="URL", help="YAML file with any of these options, written with _ for -; flags win"
     )
-    add("--shard-size", metavar="N", default="100", help="mixtures per shard of the Parquet plan")
+    add(
+        "--shard-size",
+        metavar="N",
+        default="100",
+        help="mixtures per shard of the Parquet plan; render has its own",
+    )
     defaults = MixturesConfig()
     for name, (metavar, text) in _WORDS.items():
         add(flag(name), nargs="+", metavar=metavar, help=_with_default(text, getattr(defaults, name)))

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from pipelines.beam_flags import is_local, without
 from pipelines.clusters import ClusterJob, check_reachable
-from pipelines.dataflow import HandedOver, check_folders, hands_over, in_plain_words, outlook
+from pipelines.dataflow import HandedOver, check_folders, check_installed, hands_over, in_plain_words, outlook
 from transforms.errors import MixtapeError, UsageError
 
 _OWN_ERROR = re.compile(r"transforms\.errors\.\w+: (.+)")
@@ -79,6 +79,7 @@ def check_flags(running: Running) -> None:
             files cannot be put where they say.
     """
     if running.passed_on:
+        check_installed(running.passed_on)
         _new_pipeline(running, beam_flags(running))
         check_reachable(running.passed_on)
         check_folders(running.passed_on)

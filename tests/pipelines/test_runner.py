@@ -287,3 +287,10 @@ def test_threads_that_end_after_an_interrupt_leave_no_trace(
     late.start()
     late.join()
     assert capfd.readouterr().err == ""
+
+
+def test_dataflow_without_googles_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Running(passed_on=("--runner=DataflowRunner", "--temp_location=gs://bucket/tmp"))
+    monkeypatch.setitem(sys.modules, "google.cloud.dataflow_v1beta3", None)
+    with pytest.raises(UsageError, match=r"Google's libraries are not installed; pip install '\.\[gcp\]'"):
+        check_flags(running)
