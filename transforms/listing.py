@@ -174,7 +174,9 @@ def _header_of(file: Any, path: str) -> Header:
 
 
 def _why_unreadable(url: str, error: Exception) -> str:
-    if not isinstance(error, StorageError | soundfile.LibsndfileError):
+    if isinstance(error, StorageError):
+        return "no such file" if isinstance(error.__cause__, FileNotFoundError) else error.problem
+    if not isinstance(error, soundfile.LibsndfileError):
         return str(error)
     try:
         found = storage.stamp(url)
@@ -182,8 +184,6 @@ def _why_unreadable(url: str, error: Exception) -> str:
         return problem.problem
     if found is None:
         return "no such file"
-    if isinstance(error, StorageError):
-        return error.problem
     if found.size_bytes == 0:
         return "the file is empty (0 bytes)"
     return f"is not decodable audio or is damaged ({error.error_string or 'broken stream'})"
