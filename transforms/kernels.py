@@ -25,7 +25,7 @@ _LOWEST = np.float32(-32768.0)
 
 
 def compiled(function: Function) -> Function:
-    """Compiles a loop when it is first called; on a disk without any room for what comes of it, each time."""
+    """Compiles a loop when it is first called, and keeps the result on disk where a place can be written."""
     try:
         made = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
@@ -35,7 +35,7 @@ def compiled(function: Function) -> Function:
 
 @compiled
 def decimate(samples: Samples, taps: Samples, factor: int, out: Samples) -> None:
-    """Filters a signal and keeps every so manieth sample, the sum of each from the oldest on.
+    """Filters a signal and keeps one sample in ``factor``, each summed from the oldest sample on.
 
     out[j] = sum over k of taps[k] * samples[factor * j + reach - k], with ``reach`` half the taps and zeros
     around the signal: what ``scipy.signal.upfirdn`` does, sample by sample.
@@ -80,7 +80,7 @@ def _phases(samples: Samples, factor: int, reach: int, longest: int) -> Samples:
 
 @compiled
 def inner_product(first: Samples, second: Samples) -> float:
-    """Returns the sum of products of two signals in float64, by 256 partial sums on every processor.
+    """Returns the sum of products of two signals in float64, in 256 partial sums on any processor.
 
     Args:
         first: shape (n,), float32 or float64.
